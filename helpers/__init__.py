@@ -6,7 +6,18 @@ Names are imported when first used, so that `import helpers` costs nothing.
 from importlib import import_module
 
 _HOME = {
+    "COLOURS": "style",
     "CourseError": "errors",
+    "button": "controls",
+    "check": "checks",
+    "check_gpu": "gpu",
+    "choice": "controls",
+    "data_file": "files",
+    "live": "live",
+    "parse_numbers": "numbers",
+    "slider": "controls",
+    "textbox": "controls",
+    "use_style": "style",
 }
 __all__ = sorted(_HOME)
 
