@@ -8,7 +8,7 @@ WIDE = {"description_width": "initial"}
 
 
 def slider(description, low, high, value, step=None, log=False):
-    """A slider from `low` to `high`; evenly in powers of ten with `log=True`; in whole numbers if all given are whole."""
+    """A slider from `low` to `high`; even in powers of ten with `log=True`, in whole numbers if all given are whole."""
     common = {"description": description, "value": value, "style": WIDE, "layout": widgets.Layout(width="300px")}
     if log:
         return widgets.FloatLogSlider(

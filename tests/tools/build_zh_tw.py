@@ -1,0 +1,136 @@
+"""Builds the Chinese edition of each notebook from the English master and a sidecar of prose.
+
+    python3 tests/tools/build_zh_tw.py            # write notebooks/zh-TW/*.ipynb; new paragraphs go into the sidecar
+    python3 tests/tools/build_zh_tw.py --check    # write nothing; name what is stale, exit 1 if anything is
+    python3 tests/tools/build_zh_tw.py --accept 01 intro   # this cell's Chinese was read again and still says what the English says
+
+The sidecar notebooks/zh-TW/NN_name.md holds the prose by cell id. Above each paragraph stands a hash of the English paragraph
+that it translates; when the English changes, the hash no longer fits, and `--check` names the paragraph:
+
+    # cell: intro
+    <!-- en: 1a2b3c4d -->
+    第一段……
+
+Code cells and outputs are copied, so that they are the same in both editions by construction.
+"""
+
+import copy
+import hashlib
+import re
+import sys
+
+from common import ZH, masters, read_notebook, repository, source, write_notebook
+
+TODO = "（待譯）"
+
+
+def paragraphs(text):
+    """Split Markdown at blank lines, but not inside a fenced block or a displayed formula."""
+    parts, current, fenced = [], [], False
+    for line in text.strip().splitlines():
+        fence = line.lstrip().startswith("```") or (line.strip().startswith("$$") and line.count("$$") == 1)
+        fenced ^= fence
+        if line.strip() or fenced:
+            current.append(line.rstrip())
+        elif current:
+            parts.append("\n".join(current))
+            current = []
+    return [*parts, "\n".join(current)] if current else parts
+
+
+def fingerprint(paragraph):
+    """Eight hex digits of the English paragraph; the repository's address does not count, so a fork stays in step."""
+    neutral = paragraph.replace(repository(), "OWNER/REPOSITORY")
+    return hashlib.sha256(neutral.encode()).hexdigest()[:8]
+
+
+def read_sidecar(text):
+    """Return {cell id: [(hash, Chinese paragraph), …]}."""
+    cells = {}
+    for block in re.split(r"^# cell: ", text, flags=re.MULTILINE)[1:]:
+        name, _, body = block.partition("\n")
+        pieces = re.split(r"^<!-- en: ([0-9a-f]{8}) -->\n", body, flags=re.MULTILINE)[1:]
+        cells[name.strip()] = [(digest, piece.strip()) for digest, piece in zip(pieces[::2], pieces[1::2], strict=True)]
+    return cells
+
+
+def write_sidecar(cells):
+    lines = []
+    for name, pairs in cells.items():
+        lines.append(f"# cell: {name}\n")
+        lines += [f"<!-- en: {digest} -->\n{text}\n" for digest, text in pairs]
+    return "\n".join(lines)
+
+
+def match(english, chinese):
+    """Pair each English paragraph with its Chinese one: by hash, wherever it moved to; what is left over is stale."""
+    known = {digest: text for digest, text in chinese if TODO not in text}
+    return [(fingerprint(part), known.get(fingerprint(part)), part) for part in english]
+
+
+def build(master):
+    """Return (Chinese notebook, sidecar text, complaints) for one English notebook."""
+    path = ZH / f"{master.stem}.md"
+    old = read_sidecar(path.read_text(encoding="utf-8")) if path.exists() else {}
+    notebook, cells, complaints = copy.deepcopy(read_notebook(master)), {}, []
+    for cell in notebook["cells"]:
+        if cell["cell_type"] != "markdown":
+            continue
+        name, chinese, stale = cell["id"], [], []
+        for digest, text, english in match(paragraphs(source(cell)), old.get(name, [])):
+            if text is None:
+                stale.append(english)
+                text = f"{TODO} {english}"
+            chinese.append((digest, text))
+        if stale:
+            complaints += [f"{path.name}, cell {name}: no Chinese for “{part[:70]}”" for part in stale]
+            current = {digest for digest, _ in chinese}
+            # keep what the English outgrew, so that its wording is at hand while it is mended
+            chinese += [
+                (digest, text) for digest, text in old.get(name, []) if digest not in current and TODO not in text
+            ]
+        elif len(old.get(name, [])) > len(chinese):
+            complaints.append(f"{path.name}, cell {name}: holds paragraphs whose English is gone")
+        cells[name] = chinese
+        body = [text for digest, text in chinese if digest in {fingerprint(p) for p in paragraphs(source(cell))}]
+        cell["source"] = "\n\n".join(body).splitlines(keepends=True)
+    complaints += [
+        f"{path.name}, cell {name}: the English edition has no such cell" for name in old if name not in cells
+    ]
+    return notebook, write_sidecar(cells), complaints
+
+
+def accept(master, name):
+    """Give the cell's Chinese paragraphs, in their order, the hashes of today's English ones."""
+    path = ZH / f"{master.stem}.md"
+    cells = read_sidecar(path.read_text(encoding="utf-8"))
+    english = next(paragraphs(source(c)) for c in read_notebook(master)["cells"] if c["id"] == name)
+    chinese = [text for _, text in cells[name] if TODO not in text]
+    if len(english) != len(chinese):
+        sys.exit(
+            f"{name}: {len(english)} English paragraphs against {len(chinese)} Chinese ones; they have to pair up."
+        )
+    cells[name] = [(fingerprint(part), text) for part, text in zip(english, chinese, strict=True)]
+    path.write_text(write_sidecar(cells), encoding="utf-8")
+
+
+def main(arguments):
+    checking, complaints = "--check" in arguments, []
+    if arguments[:1] == ["--accept"]:
+        accept(next(path for path in masters() if path.name.startswith(arguments[1])), arguments[2])
+    for master in masters():
+        notebook, sidecar, stale = build(master)
+        complaints += stale
+        target, path = ZH / master.name, ZH / f"{master.stem}.md"
+        if checking:
+            if not target.exists() or read_notebook(target) != notebook:
+                complaints.append(f"{target.name}: not what the master and the sidecar give; run build_zh_tw.py")
+        else:
+            write_notebook(target, notebook)
+            path.write_text(sidecar, encoding="utf-8")
+    print("\n".join(complaints) or "The Chinese edition is in step with the English one.")
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""Runs English notebooks and stores their outputs, ready for a page without a kernel and for nbval.
+
+    python3 tests/tools/execute.py 01            # the notebooks whose names start so; all without an argument
+    COURSE_BUDGET=full python3 tests/tools/execute.py 08    # on the longer budget, where a notebook has one
+
+Widget views are taken out of the outputs (they mean nothing without their kernel), so that their static picture is shown.
+Afterwards run build_zh_tw.py, which copies the outputs into the Chinese edition.
+"""
+
+import sys
+import time
+
+import nbformat
+from common import NOTEBOOKS, masters, write_notebook
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def tidy(notebook):
+    """Keep what a reader or nbval needs of a notebook: no widget views, no timings, no version of this machine."""
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"},
+    }
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET, None)
+            output.get("metadata", {}).clear()
+
+
+def execute(path):
+    notebook = nbformat.read(path, as_version=4)
+    started = time.perf_counter()
+    NotebookClient(
+        notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+    ).execute()
+    tidy(notebook)
+    notebook.nbformat_minor = 5
+    write_notebook(path, nbformat.from_dict(_split_lines(notebook)))
+    print(f"{path.name}: {time.perf_counter() - started:.0f} s, {path.stat().st_size / 1e6:.2f} MB")
+
+
+def _split_lines(notebook):
+    """Texts as lists of lines, as Jupyter stores them, so that diffs read well."""
+    return nbformat.v4.rwbase.split_lines(notebook)
+
+
+if __name__ == "__main__":
+    chosen = [path for path in masters() if not sys.argv[1:] or path.name.startswith(tuple(sys.argv[1:]))]
+    if not chosen:
+        sys.exit(f"No notebook in {NOTEBOOKS.name}/ starts with {' or '.join(sys.argv[1:])}.")
+    for path in chosen:
+        try:
+            execute(path)
+        except CellExecutionError as error:
+            sys.exit(f"{path.name}: {error}")
