@@ -2,10 +2,10 @@
 
     python3 tests/tools/build_zh_tw.py            # write notebooks/zh-TW/*.ipynb; new paragraphs go into the sidecar
     python3 tests/tools/build_zh_tw.py --check    # write nothing; name what is stale, exit 1 if anything is
-    python3 tests/tools/build_zh_tw.py --accept 01 intro   # this cell's Chinese was read again and still says what the English says
+    python3 tests/tools/build_zh_tw.py --accept 01 intro    # cell intro was read again: its Chinese says the same
 
-The sidecar notebooks/zh-TW/NN_name.md holds the prose by cell id. Above each paragraph stands a hash of the English paragraph
-that it translates; when the English changes, the hash no longer fits, and `--check` names the paragraph:
+The sidecar notebooks/zh-TW/NN_name.md holds the prose by cell id. Above each paragraph stands a hash of the English
+paragraph that it translates; when the English changes, the hash no longer fits, and `--check` names the paragraph:
 
     # cell: intro
     <!-- en: 1a2b3c4d -->

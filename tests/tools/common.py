@@ -19,7 +19,7 @@ def read_notebook(path):
 
 
 def write_notebook(path, notebook):
-    """Write a notebook as Jupyter does (indent 1, keys sorted, a line end at the end), so that saving it changes nothing."""
+    """Write a notebook as Jupyter does (indent 1, sorted keys, a final line end): saving it there changes nothing."""
     text = json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
     if not Path(path).exists() or Path(path).read_text(encoding="utf-8") != text:
         Path(path).write_text(text, encoding="utf-8")

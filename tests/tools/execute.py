@@ -3,7 +3,7 @@
     python3 tests/tools/execute.py 01            # the notebooks whose names start so; all without an argument
     COURSE_BUDGET=full python3 tests/tools/execute.py 08    # on the longer budget, where a notebook has one
 
-Widget views are taken out of the outputs (they mean nothing without their kernel), so that their static picture is shown.
+Widget views are taken out of the outputs (they mean nothing without their kernel): their static picture is shown then.
 Afterwards run build_zh_tw.py, which copies the outputs into the Chinese edition.
 """
 

@@ -3,8 +3,8 @@
     python3 tests/tools/set_address.py OWNER/NAME    # as on GitHub; a full https address is understood, too
     python3 tests/tools/set_address.py --show
 
-The address stands in pyproject.toml; this command changes it there and wherever a copy has to stand: the notebooks' badges
-and set-up cells, the Chinese sidecars and the READMEs. On GitHub, a workflow runs it for a fork.
+The address stands in pyproject.toml; this command changes it there and wherever a copy has to stand: the notebooks'
+badges and set-up cells, the Chinese sidecars and the READMEs. On GitHub, a workflow runs it for a fork.
 """
 
 import re
@@ -17,13 +17,7 @@ ADDRESS = re.compile(r"(?:(?:https?://|git@)github\.com[/:])?([A-Za-z0-9][A-Za-z
 
 def places():
     """Every file that holds the address."""
-    files = [
-        ROOT / "pyproject.toml",
-        *ROOT.glob("README*.md"),
-        *NOTEBOOKS.glob("*.ipynb"),
-        *ZH.glob("*.ipynb"),
-        *ZH.glob("*.md"),
-    ]
+    files = [ROOT / "pyproject.toml", *ROOT.glob("README*.md"), *NOTEBOOKS.rglob("*.ipynb"), *ZH.glob("*.md")]
     return [path for path in files if repository() in path.read_text(encoding="utf-8")]
 
 
@@ -33,9 +27,8 @@ def main(arguments):
         return
     given = ADDRESS.fullmatch(arguments[0].strip()) if len(arguments) == 1 else None
     if not given:
-        sys.exit(
-            f"Asked to set {' '.join(arguments) or 'nothing'!r}: give one address such as OWNER/NAME, as GitHub shows it."
-        )
+        asked = " ".join(arguments) or "nothing"
+        sys.exit(f"Asked to set {asked!r}: give one address such as OWNER/NAME, as GitHub shows it.")
     old, new = repository(), given.group(1)
     changed = places()
     for path in changed:
