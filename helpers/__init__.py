@@ -13,7 +13,7 @@ _HOME = {
     "check_gpu": "gpu",
     "choice": "controls",
     "data_file": "files",
-    "live": "live",
+    "live": "live_figures",
     "parse_numbers": "numbers",
     "slider": "controls",
     "textbox": "controls",

@@ -67,10 +67,11 @@ class Live:
         self.redraw, self.controls = redraw, controls
         self.clicks = {name: 0 for name, control in controls.items() if isinstance(control, widgets.Button)}
         self.status = widgets.HTML()
-        self.picture = Picture(figure, moving) if figure is not None else None
         self.image = widgets.Image(format="png")
         self.png = b""
-        self._show(self._call())  # the first time an error is the author's, not the student's: let it be seen
+        text = self._call()  # the first time an error is the author's, not the student's: let it be seen
+        self.picture = Picture(figure, moving) if figure is not None else None  # after it, for the layout to fit
+        self._show(text)
         for name, control in controls.items():
             if name in self.clicks:
                 control.on_click(lambda _, name=name: self._clicked(name))
