@@ -1,0 +1,151 @@
+"""A JupyterLab in a real Chromium, on a copy of the course, for the browser tests."""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from contextlib import contextmanager
+
+from common import ROOT
+from playwright.sync_api import sync_playwright
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+]
+SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},  # or cells out of sight have no page elements
+    "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
+}
+READY = """() => {
+  const panel = window.jupyterapp && jupyterapp.shell.currentWidget, session = panel && panel.sessionContext;
+  const kernel = session && session.session && session.session.kernel;
+  return Boolean(panel && panel.context && panel.context.isReady && session.isReady && kernel
+    && kernel.connectionStatus === 'connected' && kernel.status === 'idle');
+}"""
+DONE = """() => {
+  const cells = jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code');
+  return cells.every(cell => cell.model.executionCount > 0 || cell.model.sharedModel.execution_count > 0)
+    && jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle';
+}"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def server(python, folder):
+    """Start JupyterLab of `python` on a fresh copy of the course in `folder`; yield its address with the token."""
+    copy = folder / "course"
+    keep = shutil.ignore_patterns(".git", ".venv*", "__pycache__", ".*_cache", ".hypothesis", "tests")
+    shutil.copytree(ROOT, copy, ignore=keep)
+    (folder / "settings").mkdir()
+    (folder / "settings" / "overrides.json").write_text(json.dumps(SETTINGS))
+    port, token = free_port(), secrets.token_hex(8)
+    places = {
+        name: str(folder / name)
+        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    }
+    options = [
+        "--no-browser",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        f"--ServerApp.root_dir={copy}",
+        f"--IdentityProvider.token={token}",
+    ]
+    options += ["--expose-app-in-browser", f"--LabApp.app_settings_dir={folder / 'settings'}", "--allow-root"]
+    log = (folder / "server.log").open("wb")
+    process = subprocess.Popen(
+        [python, "-m", "jupyterlab", *options], stdout=log, stderr=log, env={**os.environ, **places}, cwd=folder
+    )
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token={token}", timeout=2)
+                break
+            except OSError:
+                assert process.poll() is None, (folder / "server.log").read_text()[-2000:]
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/lab/tree/{{path}}?token={token}", copy
+    finally:
+        process.terminate()
+        process.wait(20)
+        log.close()
+
+
+@contextmanager
+def browser_page(executable):
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(60_000)
+        try:
+            yield page
+        finally:
+            browser.close()
+
+
+def open_and_run(page, address, path, seconds=240):
+    """Open a notebook, wait until its kernel is ready, run all cells, wait until the last has run; return its errors."""
+    page.goto(address.format(path=path))
+    page.wait_for_function(READY, timeout=120_000)
+    page.evaluate(
+        "() => { jupyterapp.shell.currentWidget.content.widgets.forEach(cell => { if (cell.model.type === 'code')"
+        " { cell.model.outputs.clear(); (cell.model.sharedModel || cell.model).execution_count = null; } }) }"
+    )
+    page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells') }")
+    page.wait_for_function(DONE, timeout=seconds * 1000)
+    page.wait_for_timeout(500)
+    return page.locator(
+        ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error'], .jp-RenderedText[data-mime-type*='error']"
+    ).all_inner_texts()
+
+
+class Panel:
+    """One live figure in the page: its controls, its picture, its sentence."""
+
+    def __init__(self, box):
+        self.box = box
+
+    def picture(self):
+        """The picture's very bytes: the `src` of a blob changes with every update, also to the same picture."""
+        image = self.box.locator("img").first
+        return image.evaluate(
+            "async image => { await image.decode(); const c = document.createElement('canvas'); c.width = image.naturalWidth;"
+            " c.height = image.naturalHeight; c.getContext('2d').drawImage(image, 0, 0); return c.toDataURL(); }"
+        )
+
+    def words(self):
+        return self.box.locator("[role=status], [role=alert]").first.inner_text()
+
+    def wait_for_change(self, words, seconds=20):
+        """Wait until the sentence differs from `words`; return it."""
+        for _ in range(int(seconds * 20)):
+            now = self.words()
+            if now != words:
+                return now
+            time.sleep(0.05)
+        raise AssertionError(f"nothing changed within {seconds} s: {words!r}")
+
+    def wait_for_picture(self, picture, seconds=20):
+        """Wait until the picture differs from `picture`: the page decodes it a moment after the sentence is there."""
+        for _ in range(int(seconds * 10)):
+            if self.picture() != picture:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"the sentence changed to {self.words()!r}, but not the picture")

@@ -1,0 +1,153 @@
+"""A tour in a real browser: run all, then move every control of every notebook and see that something changes.
+
+On today's JupyterLab with ipywidgets 8, and on JupyterLab 3.6 with ipywidgets 7.7.1, Colab's generation.
+"""
+
+import os
+import sys
+
+import pytest
+from common import ROOT, masters
+from lab import Panel, browser_page, open_and_run, server
+from run import find_browser
+
+# For each text box, by its description: an entry that is good, and one that is not.
+ENTRIES = {
+    "Your numbers:": ("５，１、1", "2**3"),
+    "A line begins with:": ("明月", "hello"),
+    "Student number:": ("B12345678", None),
+}
+PICTURES = ROOT / "tests" / "screenshots"
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def executable():
+    found = find_browser()
+    if not found:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no Chromium or Chrome on this machine")
+    return found
+
+
+@pytest.fixture(scope="module", params=["lab4-widgets8", "lab3-widgets7"])
+def lab(request, tmp_path_factory, executable):
+    python = sys.executable if request.param == "lab4-widgets8" else request.getfixturevalue("colab_python")
+    with server(python, tmp_path_factory.mktemp(request.param)) as (address, copy), browser_page(executable) as page:
+        yield request.param, page, address, copy
+
+
+@pytest.mark.parametrize("master", masters(), ids=lambda path: path.stem)
+def test_every_control_answers(lab, master):
+    name, page, address, _ = lab
+    errors = open_and_run(page, address, f"notebooks/{master.name}")
+    assert not errors
+    boxes = page.locator(".course-live")
+    assert boxes.count() > 0
+    tour = {"sliders": 0, "texts": 0, "menus": 0, "buttons": 0}
+    PICTURES.mkdir(exist_ok=True)
+    for n in range(boxes.count()):
+        panel = Panel(boxes.nth(n))
+        panel.box.scroll_into_view_if_needed()
+        type_into_texts(panel, page, tour)
+        move_sliders(panel, page, tour)
+        choose_from_menus(panel, tour)
+        press_buttons(panel, tour)
+        panel.box.screenshot(path=PICTURES / f"{name}-{master.stem}-{n}.png")
+    print(tour)
+    assert tour["sliders"] > 0
+
+
+def type_into_texts(panel, page, tour):
+    for box in panel.box.locator(".widget-text").all():
+        good, bad = ENTRIES[box.locator("label").first.inner_text()]
+        field, has_picture = box.locator("input"), panel.box.locator("img").count()
+        words = panel.words()
+        field.fill(good)
+        field.press("Enter")
+        if has_picture:
+            words = panel.wait_for_change(words)
+            assert not words.startswith("✗")
+        if bad:
+            picture = panel.picture()
+            field.fill(bad)
+            field.press("Enter")
+            refused = panel.wait_for_change(words)
+            assert refused.startswith("✗") and "Traceback" not in refused and panel.box.locator("[role=alert]").count()
+            assert panel.picture() == picture, "the last good picture stays"
+            field.fill(good)
+            field.press("Enter")
+            assert panel.wait_for_change(refused) == words
+        tour["texts"] += 1
+
+
+def move_sliders(panel, page, tour):
+    """Each slider by key and by drag: the sentence and the picture follow."""
+    for slider in panel.box.locator(".widget-hslider").all():
+        handle = slider.locator(".noUi-handle, .ui-slider-handle").first
+        words, picture = panel.words(), panel.picture()
+        handle.focus()
+        for _ in range(2):  # two steps: a readout may round one away
+            page.keyboard.press("ArrowLeft" if at_the_end(slider) else "ArrowRight")
+        panel.wait_for_change(words)
+        panel.wait_for_picture(picture)
+        drag(panel, page, slider, handle)
+        tour["sliders"] += 1
+
+
+def at_the_end(slider):
+    rail = slider.locator(".noUi-base, .ui-slider").first.bounding_box()
+    knob = slider.locator(".noUi-handle, .ui-slider-handle").first.bounding_box()
+    return knob["x"] + knob["width"] / 2 > rail["x"] + rail["width"] * 0.85
+
+
+def drag(panel, page, slider, handle):
+    words, picture = panel.words(), panel.picture()
+    knob, rail = handle.bounding_box(), slider.locator(".noUi-base, .ui-slider").first.bounding_box()
+    middle = rail["x"] + rail["width"] / 2
+    x, y = knob["x"] + knob["width"] / 2, knob["y"] + knob["height"] / 2
+    target = rail["x"] + rail["width"] * (0.2 if x > middle else 0.8)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for step in range(1, 9):
+        page.mouse.move(x + (target - x) * step / 8, y)
+    page.mouse.up()
+    panel.wait_for_change(words)
+    panel.wait_for_picture(picture)
+    page.wait_for_timeout(500)  # let the last of the moves arrive before the next control is tried
+
+
+def choose_from_menus(panel, tour):
+    for menu in panel.box.locator("select").all():
+        words = panel.words()
+        menu.select_option(index=1)
+        panel.wait_for_change(words)
+        tour["menus"] += 1
+
+
+def press_buttons(panel, tour):
+    for button in panel.box.locator("button.widget-button, button.jupyter-button").all():
+        words = panel.words()
+        button.click()
+        panel.wait_for_change(words)
+        tour["buttons"] += 1
+
+
+def test_the_hand_in_of_01(lab):
+    """The parts that are still the template are named, the finished ones are packed."""
+    _, page, address, copy = lab
+    open_and_run(page, address, "notebooks/01_softmax.ipynb")
+    page.evaluate(
+        """() => { jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({code:
+        'def my_softmax(scores):\\n    e = np.exp(np.array(scores) - max(scores))\\n    return e / e.sum()\\n'
+        + 'import linecache, inspect\\n'}) }"""
+    )
+    panel = Panel(page.locator(".course-live").last)
+    panel.box.scroll_into_view_if_needed()
+    words = panel.words()
+    panel.box.locator("input").fill("B12345678")
+    panel.box.locator("input").press("Enter")
+    panel.box.locator("button").first.click()
+    report = panel.wait_for_change(words)
+    assert "✗ prompt.txt: still the template" in report and "✗ discovery.txt: still the template" in report
+    assert "✓ my_softmax.py: packed" in report and "1 of 3 parts are in softmax_homework.zip" in report
+    assert (copy / "notebooks" / "softmax_homework.zip").exists()

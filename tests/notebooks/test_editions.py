@@ -1,0 +1,104 @@
+"""Both editions are one: same cells, same code, same outputs; no paragraph of the Chinese one is stale."""
+
+import copy
+
+import build_zh_tw
+import pytest
+from common import NOTEBOOKS, ZH, masters, read_notebook, source
+
+
+def test_there_are_notebooks():
+    assert masters()
+
+
+@pytest.mark.parametrize("master", masters(), ids=lambda path: path.stem)
+def test_same_cells_code_and_outputs(master):
+    english, chinese = read_notebook(master), read_notebook(ZH / master.name)
+    assert [c["id"] for c in english["cells"]] == [c["id"] for c in chinese["cells"]]
+    for one, other in zip(english["cells"], chinese["cells"], strict=True):
+        if one["cell_type"] == "code":
+            assert one == other
+        else:
+            assert source(one) != source(other), f"{one['id']} is not translated"
+
+
+def test_the_chinese_edition_is_what_the_builder_makes(capsys):
+    assert build_zh_tw.main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_each_notebook_has_both_editions():
+    names = {path.stem for path in masters()}
+    assert names == {path.stem for path in ZH.glob("*.ipynb")} == {path.stem for path in ZH.glob("*.md")}
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A course of one small notebook, in both editions."""
+    cells = [
+        {"cell_type": "markdown", "id": "intro", "metadata": {}, "source": ["# One\n", "\n", "Two."]},
+        {"cell_type": "code", "id": "run", "metadata": {}, "source": ["1"], "outputs": [], "execution_count": 1},
+    ]
+    notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "zh-TW").mkdir()
+    master = tmp_path / "01_small.ipynb"
+    build_zh_tw.write_notebook(master, notebook)
+    monkeypatch.setattr(build_zh_tw, "ZH", tmp_path / "zh-TW")
+    monkeypatch.setattr(build_zh_tw, "masters", lambda: [master])
+    sidecar = tmp_path / "zh-TW" / "01_small.md"
+    pairs = [(build_zh_tw.fingerprint("# One"), "# 一"), (build_zh_tw.fingerprint("Two."), "二。")]
+    sidecar.write_text(build_zh_tw.write_sidecar({"intro": pairs}), encoding="utf-8")
+    assert build_zh_tw.main([]) == 0
+    return master, sidecar, notebook
+
+
+def test_the_builder_joins_prose_and_code(small):
+    master, _, _ = small
+    built = read_notebook(build_zh_tw.ZH / master.name)
+    assert source(built["cells"][0]) == "# 一\n\n二。" and built["cells"][1] == read_notebook(master)["cells"][1]
+    assert build_zh_tw.main(["--check"]) == 0
+
+
+def test_check_names_what_is_stale_and_keeps_the_old_wording(small, capsys):
+    master, sidecar, notebook = small
+    changed = copy.deepcopy(notebook)
+    changed["cells"][0]["source"] = ["# One\n", "\n", "Three."]
+    build_zh_tw.write_notebook(master, changed)
+    capsys.readouterr()
+    assert build_zh_tw.main(["--check"]) == 1
+    assert "01_small.md, cell intro: no Chinese for “Three.”" in capsys.readouterr().out
+    assert build_zh_tw.main([]) == 1
+    assert "二。" in sidecar.read_text(encoding="utf-8") and build_zh_tw.TODO in sidecar.read_text(encoding="utf-8")
+    build_zh_tw.main(["--accept", "01", "intro"])
+    assert build_zh_tw.main(["--check"]) == 0
+    assert source(read_notebook(build_zh_tw.ZH / master.name)["cells"][0]) == "# 一\n\n二。"
+
+
+def test_check_notices_a_hand_edited_chinese_notebook(small, capsys):
+    master, _, _ = small
+    path = build_zh_tw.ZH / master.name
+    edited = read_notebook(path)
+    edited["cells"][1]["source"] = ["2"]
+    build_zh_tw.write_notebook(path, edited)
+    assert build_zh_tw.main(["--check"]) == 1
+    assert "not what the master and the sidecar give" in capsys.readouterr().out
+
+
+def test_check_names_a_cell_that_is_gone(small, capsys):
+    master, _, notebook = small
+    build_zh_tw.write_notebook(master, {**notebook, "cells": notebook["cells"][1:]})
+    assert build_zh_tw.main(["--check"]) == 1
+    assert "the English edition has no such cell" in capsys.readouterr().out
+
+
+def test_paragraphs_keep_code_and_formulas_whole():
+    text = "One.\n\n```\na\n\nb\n```\n\n$$\nx\n\ny\n$$\n\n$$z$$\n\nTwo\nlines."
+    assert build_zh_tw.paragraphs(text) == ["One.", "```\na\n\nb\n```", "$$\nx\n\ny\n$$", "$$z$$", "Two\nlines."]
+
+
+def test_editions_are_where_the_links_say():
+    for master in masters():
+        title = source(read_notebook(master)["cells"][0])
+        assert f"(zh-TW/{master.name})" in title and f"/blob/main/notebooks/{master.name})" in title
+        chinese = source(read_notebook(ZH / master.name)["cells"][0])
+        assert f"(../{master.name})" in chinese and f"/blob/main/notebooks/zh-TW/{master.name})" in chinese
+        assert (NOTEBOOKS / master.name).exists()

@@ -1,0 +1,102 @@
+"""What the notebooks hold as they lie in the repository: their form, and nothing that does not belong there."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from common import ROOT, ZH, masters, read_notebook, repository, source
+
+EVERY = [*masters(), *(ZH / path.name for path in masters())]
+every_notebook = pytest.mark.parametrize("path", EVERY, ids=lambda path: f"{path.parent.name}/{path.stem}")
+UNWANTED = {
+    "a home or temporary folder": r"(?<![\w.])/(?:home|root|Users|tmp|work|content|opt|var)/\w",
+    "a Windows path": r"[A-Z]:\\\\",
+    "a key": r"(?:sk-|ghp_|AKIA|AIza|hf_)[A-Za-z0-9]{16,}",
+    "an object's address": r"at 0x[0-9a-f]{6,}",
+    "a traceback": r"Traceback \(most recent",
+}
+
+
+def outputs(path):
+    for cell in read_notebook(path)["cells"]:
+        for output in cell.get("outputs", []):
+            yield cell["id"], output
+
+
+@every_notebook
+def test_every_code_cell_has_run_in_order_and_without_an_error(path):
+    code = [cell for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    for name, output in outputs(path):
+        assert output["output_type"] != "error", f"{name} stores an error"
+        assert output.get("name") != "stderr", f"{name} stores a warning: {output.get('text')}"
+
+
+@every_notebook
+def test_nothing_unwanted_is_stored(path):
+    for name, output in outputs(path):
+        text = json.dumps({**output, "data": {k: v for k, v in output.get("data", {}).items() if "image" not in k}})
+        for what, pattern in UNWANTED.items():
+            assert not re.search(pattern, text), f"{name} stores {what}"
+        for folder in {str(ROOT), os.path.expanduser("~")}:
+            assert folder not in text, f"{name} stores a path of this machine"
+
+
+@every_notebook
+def test_form(path):
+    notebook = read_notebook(path)
+    cells = notebook["cells"]
+    assert path.stat().st_size < 1.5e6
+    assert "widgets" not in notebook["metadata"]
+    assert cells[0]["id"] == "title" and source(cells[0]).startswith(f"# {path.stem[:2]} · ")
+    assert next(c["id"] for c in cells if c["cell_type"] == "code") == "setup"
+    assert len({c["id"] for c in cells}) == len(cells)
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            assert len(source(cell).splitlines()) <= 22, f"{cell['id']} is longer than one idea"
+        else:
+            assert re.fullmatch(r"[a-z0-9-]+", cell["id"])
+
+
+@every_notebook
+def test_live_figures_leave_a_picture_for_pages_without_a_kernel(path):
+    for cell in read_notebook(path)["cells"]:
+        if cell["cell_type"] == "code" and re.search(r"^live\((?!None)(?!\s*None)", source(cell), re.MULTILINE):
+            assert any("image/png" in output.get("data", {}) for output in cell["outputs"]), cell["id"]
+    for name, output in outputs(path):
+        assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {}), name
+
+
+def test_all_set_up_cells_are_the_same_and_name_the_repository():
+    cells = {source(next(c for c in read_notebook(path)["cells"] if c["id"] == "setup")) for path in EVERY}
+    assert len(cells) == 1 and f'REPOSITORY = "{repository()}"' in cells.pop()
+
+
+def test_links_between_files_lead_somewhere():
+    for path in [*EVERY, *ROOT.glob("*.md"), ROOT / "data" / "README.md"]:
+        texts = (
+            [source(c) for c in read_notebook(path)["cells"]] if path.suffix == ".ipynb" else [path.read_text("utf-8")]
+        )
+        for link in re.findall(r"\]\(([^)#\s]+)\)", "\n".join(texts)):
+            if not link.startswith(("http", "attachment")):
+                assert (path.parent / link).exists(), f"{path.name} links to {link}"
+
+
+def test_no_file_names_this_machine_or_a_registry():
+    places = [
+        Path(ROOT).as_posix() + "/",
+        "pypi." + "org",
+        "files.python" + "hosted",
+        "registry.npm" + "js",
+        "download.py" + "torch",
+    ]
+    for path in ROOT.rglob("*"):
+        inside = path.relative_to(ROOT).parts
+        if path.suffix in {".py", ".md", ".toml", ".yml", ".txt", ".ipynb", ".tsv"} and not inside[0].startswith(
+            (".v", ".g")
+        ):
+            text = path.read_text(encoding="utf-8")
+            for place in places:
+                assert place not in text, f"{path.relative_to(ROOT)} names {place}"
