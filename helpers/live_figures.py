@@ -67,7 +67,8 @@ class Live:
         self.redraw, self.controls = redraw, controls
         self.clicks = {name: 0 for name, control in controls.items() if isinstance(control, widgets.Button)}
         self.status = widgets.HTML()
-        self.image = widgets.Image(format="png")
+        # its own size, not stretched to the page: letters stay sharp; on a phone, as wide as the screen
+        self.image = widgets.Image(format="png", layout=widgets.Layout(align_self="flex-start", max_width="100%"))
         self.png = b""
         text = self._call()  # the first time an error is the author's, not the student's: let it be seen
         self.picture = Picture(figure, moving) if figure is not None else None  # after it, for the layout to fit
