@@ -27,7 +27,8 @@ def textbox(description, value, width="460px"):
 
 def choice(description, options, value=None):
     """A menu of `options` (words, or pairs of word and value); the first is chosen unless `value` says otherwise."""
-    menu = widgets.Dropdown(description=description, options=options, style=WIDE, layout=widgets.Layout(width="300px"))
+    layout = widgets.Layout(width="max-content", max_width="100%")
+    menu = widgets.Dropdown(description=description, options=options, style=WIDE, layout=layout)
     if value is not None:
         menu.value = value
     return menu

@@ -44,7 +44,8 @@ def main(arguments):
     home = Path(os.environ.get("COURSE_ENVIRONMENTS", ROOT))
     here = [ROOT / "requirements.txt", TESTS / "requirements.txt"]
     python = make_environment(home / ".venv-tests", here, [CONSTRAINTS])
-    settings = {**os.environ, "JUPYTER_PLATFORM_DIRS": "1"}
+    # Two workers on two cores: with more threads each they would only wait for one another.
+    settings = {**os.environ, "JUPYTER_PLATFORM_DIRS": "1", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     if "not slow" not in arguments:
         install_browser()
         colab = make_environment(home / ".venv-colab", [TESTS / "colab" / "requirements.txt"], [CONSTRAINTS])

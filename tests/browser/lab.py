@@ -133,7 +133,7 @@ class Panel:
     def words(self):
         return self.box.locator("[role=status], [role=alert]").first.inner_text()
 
-    def wait_for_change(self, words, seconds=20):
+    def wait_for_change(self, words, seconds=60):
         """Wait until the sentence differs from `words`; return it."""
         for _ in range(int(seconds * 20)):
             now = self.words()
@@ -142,7 +142,7 @@ class Panel:
             time.sleep(0.05)
         raise AssertionError(f"nothing changed within {seconds} s: {words!r}")
 
-    def wait_for_picture(self, picture, seconds=20):
+    def wait_for_picture(self, picture, seconds=60):
         """Wait until the picture differs from `picture`: the page decodes it a moment after the sentence is there."""
         for _ in range(int(seconds * 10)):
             if self.picture() != picture:

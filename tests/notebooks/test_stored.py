@@ -100,3 +100,12 @@ def test_no_file_names_this_machine_or_a_registry():
             text = path.read_text(encoding="utf-8")
             for place in places:
                 assert place not in text, f"{path.relative_to(ROOT)} names {place}"
+
+
+def test_bold_chinese_is_bold():
+    """Markdown does not close ** after a full-width sign when a character follows: the asterisks would be seen."""
+    for path in [*ZH.glob("*.md"), *ROOT.glob("README.zh-TW.md")]:
+        for bold, after in re.findall(r"\*\*([^*\n]+)\*\*(.?)", path.read_text(encoding="utf-8")):
+            assert not (bold[-1] in "，。：；！？）」』" and after.strip() and after not in "，。：；！？）」』（"), (
+                f"{path.name}: **{bold}**{after}"
+            )

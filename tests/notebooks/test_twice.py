@@ -1,4 +1,7 @@
-"""Every code cell runs twice in a row, on one thread and without vector instructions, and says what is stored."""
+"""Every code cell runs twice in a row, on one thread and without vector instructions, and says what is stored.
+
+Then, with all of the notebook behind it, every control of every live figure is moved: no cell may have broken another's.
+"""
 
 import sys
 
@@ -7,6 +10,26 @@ import pytest
 from common import masters
 from kernels import kernel_for, run, text_of
 
+MOVE_ALL = """
+import gc
+import ipywidgets
+from helpers.live_figures import Live
+
+panels = [thing for thing in gc.get_objects() if isinstance(thing, Live)]
+assert panels
+for panel in panels:
+    for name, control in panel.controls.items():
+        if isinstance(control, ipywidgets.Button):
+            panel.set(**{name: 1})
+        elif hasattr(control, "max"):
+            panel.set(**{name: control.max})
+            panel.set(**{name: control.min})
+        elif hasattr(control, "options"):
+            panel.set(**{name: control.options[-1]})
+        else:
+            panel.set(**{name: "!"})
+        assert "cannot be drawn" not in panel.text, (control.description, panel.text)
+"""
 IGNORED = {"nbval-ignore-output", "nbval-skip"}
 
 
@@ -17,7 +40,9 @@ def test_every_cell_runs_twice(path, tmp_path, monkeypatch):
     stored = nbformat.read(path, as_version=4)
     doubled = nbformat.from_dict(stored)
     doubled.cells = [nbformat.from_dict({**cell, "id": f"{cell.id}-{n}"}) for cell in stored.cells for n in (1, 2)]
+    doubled.cells.append(nbformat.v4.new_code_cell(MOVE_ALL, id="move-all"))
     run(doubled, path.parent, kernel)
+    doubled.cells.pop()
     for cell, first, second in zip(stored.cells, doubled.cells[::2], doubled.cells[1::2], strict=True):
         if cell.cell_type == "code" and not IGNORED & set(cell.metadata.get("tags", [])):
             assert text_of(first) == text_of(cell), f"{cell.id}, the first time"
