@@ -98,7 +98,8 @@ class Live:
         except CourseError as error:
             self._say(f"✗ {error}", bad=True)
         except Exception as error:  # a widget's callback has nowhere to show a traceback
-            self._say(f"✗ This picture cannot be drawn ({type(error).__name__}: {error}).", bad=True)
+            what = "picture cannot be drawn" if self.picture else "cannot be done"
+            self._say(f"✗ This {what} ({type(error).__name__}: {error}).", bad=True)
         else:
             self._show(text)
 

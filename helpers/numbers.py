@@ -6,7 +6,7 @@ import unicodedata
 from helpers.errors import CourseError
 
 # NFKC folds full-width digits, signs, commas and blanks to ASCII; these it leaves alone.
-SIGNS = str.maketrans({"、": ",", "。": ".", "−": "-", "–": "-", "‑": "-"})
+SIGNS = str.maketrans({"、": ",", "。": ".", "−": "-", "–": "-", "‐": "-"})
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.IGNORECASE)
 LARGEST = 1e6
 
@@ -17,6 +17,9 @@ def parse_numbers(text, least=1, most=20):
     `１，２、3` and `[1, 2, 3]` both give [1.0, 2.0, 3.0]. Nothing is evaluated: `2**3` is refused.
     Raises CourseError with one sentence when a piece is no number, too large, or the count is off.
     """
+    for character in text:
+        if unicodedata.decomposition(character).startswith(("<super>", "<sub>", "<circle>", "<fraction>")):
+            raise CourseError(f"“{character}” is not a plain digit: write the number out, such as 100 for 10².")
     folded = unicodedata.normalize("NFKC", text).translate(SIGNS).strip().strip("[](){}")
     pieces = [piece for piece in re.split(r"[,;\s]+", folded) if piece]
     count = f"{least} to {most} numbers" if least != most else f"{least} number" + "s" * (least > 1)

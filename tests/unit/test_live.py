@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import CourseError, button, choice, live, live_figures, slider, textbox
+from helpers import COLOURS, CourseError, button, choice, live, live_figures, slider, textbox, use_style
 
 
 def pixels(png):
@@ -123,9 +123,39 @@ def test_figures_do_not_pile_up():
 )
 def test_sliders(control, kind):
     assert type(control).__name__ == kind and control.description == "a"
-    assert control.min < control.max
+    low, high = (10**control.min, 10**control.max) if "Log" in kind else (control.min, control.max)
+    assert (round(low, 6), round(high, 6)) == {
+        "IntSlider": (0, 10),
+        "FloatSlider": (0, 1),
+        "FloatLogSlider": (0.1, 10),
+    }[kind]
+    assert control.step == {"IntSlider": 1, "FloatSlider": 0.01, "FloatLogSlider": 0.02}[kind]
 
 
 def test_a_log_slider_keeps_its_value():
     assert slider("T", 0.1, 10, 1.0, log=True).value == 1.0
     assert slider("T", 0.2, 2.0, 0.6, step=0.1).value == 0.6
+
+
+def test_a_menu_begins_where_it_is_told():
+    assert choice("a", ["x", "y"]).value == "x" and choice("a", ["x", "y"], "y").value == "y"
+
+
+def test_a_text_box_waits_for_enter():
+    assert textbox("a", "b").continuous_update is False
+
+
+def test_a_report_keeps_its_lines_and_controls_wrap():
+    panel = live(None, lambda x: "one\ntwo", x=slider("x", 0, 1, 0))
+    assert "white-space:pre-wrap" in panel.status.value and panel.box.children[0].layout.flex_flow == "row wrap"
+    assert "course-live" in panel.box._dom_classes
+
+
+def test_style_gives_chinese_and_a_layout(recwarn):
+    use_style()
+    figure, axes = plt.subplots(figsize=(2, 1))
+    axes.set_title("牀前看月光")
+    picture = pixels(live_figures.Picture(figure).png())
+    assert not [w for w in recwarn if "Glyph" in str(w.message)], "a character of the poems is drawn as a box"
+    assert (picture < 128).any() and plt.rcParams["figure.constrained_layout.use"]
+    assert plt.rcParams["axes.prop_cycle"].by_key()["color"][0] == COLOURS["data"] == "#0072B2"

@@ -20,6 +20,9 @@ from helpers import CourseError, parse_numbers
         ("1\t2\n3", [1, 2, 3]),
         (",".join("1" * 20), [1] * 20),
         ("0.5, 0, -0", [0.5, 0, 0]),
+        ("–2 ‑3", [-2, -3]),
+        ("{1}", [1]),
+        ("（１）", [1]),
     ],
 )
 def test_understood(text, numbers):
@@ -41,6 +44,8 @@ def test_understood(text, numbers):
         ("1_000", "“1_000” is not a number"),
         ("1,000", "without a comma inside"),
         ("9" * 400, "too large"),
+        ("10²", "“²” is not a plain digit"),
+        ("①", "“①” is not a plain digit"),
     ],
 )
 def test_refused_in_one_sentence(text, says):

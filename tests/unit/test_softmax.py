@@ -60,7 +60,7 @@ def test_refusals_are_one_clear_sentence(bad):
 
 @pytest.mark.parametrize("temperature", [0, -1, math.nan, math.inf])
 def test_a_temperature_has_to_be_above_zero(temperature):
-    with pytest.raises(CourseError, match="above 0"):
+    with pytest.raises(CourseError, match="finite one above 0"):
         softmax([1, 2], temperature)
 
 
