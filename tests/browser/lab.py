@@ -42,6 +42,19 @@ DONE = """() => {
 }"""
 
 
+# While a picture is being exchanged, there is for a moment none to decode: wait for the next.
+PIXELS = """async image => {
+  for (let tries = 0; ; tries++) {
+    try { await image.decode(); break; }
+    catch (error) { if (tries == 100) throw error; await new Promise(done => setTimeout(done, 50)); }
+  }
+  const canvas = document.createElement('canvas');
+  canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
+  canvas.getContext('2d').drawImage(image, 0, 0);
+  return canvas.toDataURL();
+}"""
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -125,10 +138,7 @@ class Panel:
     def picture(self):
         """The picture's very bytes: the `src` of a blob changes with every update, also to the same picture."""
         image = self.box.locator("img").first
-        return image.evaluate(
-            "async image => { await image.decode(); const c = document.createElement('canvas'); c.width = image.naturalWidth;"
-            " c.height = image.naturalHeight; c.getContext('2d').drawImage(image, 0, 0); return c.toDataURL(); }"
-        )
+        return image.evaluate(PIXELS)
 
     def words(self):
         return self.box.locator("[role=status], [role=alert]").first.inner_text()
