@@ -76,9 +76,9 @@ def test_all_set_up_cells_are_the_same_and_name_the_repository():
 
 def test_links_between_files_lead_somewhere():
     for path in [*EVERY, *ROOT.glob("*.md"), ROOT / "data" / "README.md"]:
-        texts = (
-            [source(c) for c in read_notebook(path)["cells"]] if path.suffix == ".ipynb" else [path.read_text("utf-8")]
-        )
+        texts = [path.read_text("utf-8")]
+        if path.suffix == ".ipynb":
+            texts = [source(cell) for cell in read_notebook(path)["cells"] if cell["cell_type"] == "markdown"]
         for link in re.findall(r"\]\(([^)#\s]+)\)", "\n".join(texts)):
             if not link.startswith(("http", "attachment")):
                 assert (path.parent / link).exists(), f"{path.name} links to {link}"

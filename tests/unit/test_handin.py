@@ -12,7 +12,7 @@ from notebook_code import run_cells
 
 from helpers import CourseError
 
-judges = run_cells("01", "judge-words", "judge-code", np=np, torch=torch)
+judges = run_cells("01", "judge-words", "judge-code", "judge-cases", np=np, torch=torch)
 judge_prompt, judge_discovery, judge_code = judges["judge_prompt"], judges["judge_discovery"], judges["judge_code"]
 
 RIGHT = {
@@ -31,7 +31,7 @@ WRONG = {
         "should give",
     ),
     "a sign": ("def my_softmax(z):\n    e = np.exp(max(z) - z)\n    return e / e.sum()", "should give"),
-    "prints": ("def my_softmax(z):\n    print('hi')", "returned nothing"),
+    "prints": ("def my_softmax(z):\n    print('hi')", "it returned nothing"),
     "the notebook's own": ("def my_softmax(z):\n    return softmax(z)", "NameError"),
     "no such function": ("x = 1", "KeyError"),
     "bad indentation": ("def my_softmax(z):\nreturn z", "IndentationError"),
@@ -99,7 +99,9 @@ def pack(tmp_path, monkeypatch):
         "textbox": lambda *_: None,
         "button": lambda *_: None,
     }
-    names = run_cells("01", "judge-words", "judge-code", "pack-parts", "pack-run", np=np, torch=torch, **shared)
+    names = run_cells(
+        "01", "judge-words", "judge-code", "judge-cases", "pack-parts", "pack-run", np=np, torch=torch, **shared
+    )
     return names, names["pack_hand_in"]
 
 
