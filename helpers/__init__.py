@@ -7,6 +7,19 @@ from importlib import import_module
 
 _HOME = {
     "CourseError": "errors",
+    "Game": "game",
+    "Player": "players",
+    "Schedule": "optimisers",
+    "collect": "scale",
+    "falling": "optimisers",
+    "gradient": "gradients",
+    "gradient_penalty": "gradients",
+    "normal": "draws",
+    "rows": "draws",
+    "share": "scale",
+    "sweep": "members",
+    "uniform": "draws",
+    "zero_gradient_penalty": "gradients",
 }
 __all__ = sorted(_HOME)
 
