@@ -106,7 +106,7 @@ class Game:
         return Named(f"member {i}", nets)
 
     def batch(self, player, turn=0):
-        """What the player's loss receives in its turn number `turn` (from 0), {name: (members, ...)}; changes nothing."""
+        """What the player's loss receives at its turn `turn` (from 0): {name: (members, ...)}. Changes nothing."""
         plan = self.plans[player]
         numbers = {key: s.at(turn) for key, s in streams(plan, self.members.columns["seed"], self.device).items()}
         return {name: rows_of(draw, numbers[draw.names], self.data.get(name)) for name, draw in plan.fields.items()}

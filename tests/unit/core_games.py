@@ -54,8 +54,8 @@ class Conv:
 
     @staticmethod
     def translator():
-        return nn.Sequential(
-            nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))  # fmt: skip
+        first = nn.Conv2d(1, 4, 3, padding=1, bias=False)
+        return nn.Sequential(first, nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))
 
     @staticmethod
     def critic(outputs=1):
