@@ -56,8 +56,10 @@ class Game:
         values = {n: torch.tensor(self.members.columns[n], device=self.device) for n in self.members.columns}
         self.hyper = {n: v.to(torch.get_default_dtype()) if n != "seed" else v for n, v in values.items()}
         self.rates = {p.name: self._tensor(p.rates(self.members)) for p in self.players.values()}
-        self.plans = {p.name: Plan(self, p.name, p.call, self.sample, p) for p in self.players.values()}
-        self.group = self._group_size(group)
+        self.group = group or len(self.members)
+        with training.explain_memory(self):
+            self.plans = {p.name: Plan(self, p.name, p.call, self.sample, p) for p in self.players.values()}
+            self.group = self._group_size(group)
         parts = -(-len(self.members) // self.group)
         bounds = [len(self.members) * i // parts for i in range(parts + 1)]  # groups of nearly the same size
         self.groups = [Group(self, start, stop) for start, stop in pairwise(bounds)]
