@@ -28,16 +28,15 @@ class Group:
 
     def round(self, players, turns, step):
         """One round: each player's turns, then its averages. `turns` counts each player's turns up to now."""
-        results = {}
-        for player in players:
-            plan, rate = self.game.plans[player.name], self.rates[player.name] * player.factor(step)
-            for turn in range(turns[player.name], turns[player.name] + player.repeats):
-                numbers = {key: stream.at(turn) for key, stream in self.streams[player.name].items()}
-                results |= play(self.game, plan, self.views, self.state, numbers, self.hyper, rate, turn + 1, step)
-            for net in player.nets:
-                if net in self.game.averages:
-                    average(self.state[net], self.game.averages[net])
-        return results
+        numbers = {p.name: [self.numbers(p, turns[p.name] + i) for i in range(p.repeats)] for p in players}
+        rates = {p.name: self.rates[p.name] * p.factor(step) for p in players}
+        if self.game.compiled and len(players) == len(self.game.players):
+            return self.game.compiled(self, numbers, rates, turns, step)
+        return play_round(self.game, players, self.views, self.state, numbers, self.hyper, rates, turns, step)
+
+    def numbers(self, player, turn):
+        """The random numbers of one turn, {names: (members, ...)}; for rows of a data set their indices."""
+        return {key: stream.at(turn) for key, stream in self.streams[player.name].items()}
 
 
 def runs_batched(game):
@@ -80,6 +79,19 @@ class Views:
                 views, buffers = [v[0] for v in views], [b[0] for b in buffers]
             self.used[net], self.buffers[net] = views, buffers
             self.trained[net] = [v.detach().requires_grad_(t) for v, t in zip(views, stack.trainable, strict=True)]
+
+
+def play_round(game, players, views, state, numbers, hyper, rates, turns, step):
+    """Each player's turns, then its averages; returns the last losses {name: (members,)}."""
+    results = {}
+    for player in players:
+        for i in range(player.repeats):
+            drawn, rate, turn = numbers[player.name][i], rates[player.name], turns[player.name] + 1 + i
+            results |= play(game, game.plans[player.name], views, state, drawn, hyper, rate, turn, step)
+        for net in player.nets:
+            if net in game.averages:
+                average(state[net], game.averages[net])
+    return results
 
 
 def play(game, plan, views, state, numbers, hyper, rate, turn, step):

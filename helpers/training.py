@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 import torch
 
+from . import compiling
 from .errors import CourseError
 
 ROUNDS = 20  # at most so many at a time for one group of members, while its weights are in the processor's cache
@@ -56,6 +57,8 @@ def train(game, steps, until, only, callback, every, checkpoint, progress):
     if checkpoint is not None and game.step == 0 and os.path.exists(checkpoint):
         game.load(checkpoint)
     goal = game.step + steps if until is None else until
+    if game.compile and goal > game.step and len(players) == len(game.players):
+        compiling.prepare(game, len(game.members) * (goal - game.step))
     saved, rounds = time.monotonic(), 1
     with explain_memory(game), _bar(game, goal, progress) as bar, _Interrupt() as interrupt:
         try:
