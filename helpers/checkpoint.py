@@ -26,7 +26,7 @@ def describe(game):
         "networks": {n: [list(shape) for shape in stack.shapes] for n, stack in game.stacks.items()},
         "averages": game.averages,
         "sample": {name: draw.describe() for name, draw in game.sample.items()},
-        "group": game.group,
+        "group": game.asked_group,
     }
 
 
@@ -38,8 +38,8 @@ def arrays(game):
 
 def save(game, path):
     """Write the game to `path`: first to a file beside it, which then takes its name, so a crash leaves the old one."""
-    about = {"format": FORMAT, "game": describe(game), "step": game.step, "turns": game.turns,
-             "frozen": {str(m): step for m, step in game.frozen.items()}}  # fmt: skip
+    counters = {"step": game.step, "turns": game.turns, "frozen": {str(m): step for m, step in game.frozen.items()}}
+    about = {"format": FORMAT, "game": describe(game), "compiled": bool(game.compiled), **counters}
     path = os.path.abspath(path)
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), suffix=".part")
     try:
@@ -77,6 +77,7 @@ def load(game, path):
                 f"The checkpoint {name!r} belongs to another game: its {part} differ from this one's; "
                 "give it another name, or make the game as it was when the file was written."
             )
+    game.compile = game.compile or about["compiled"]  # the last bits differ between compiled code and not
     restore(game, about["step"], about["turns"], {int(m): s for m, s in about["frozen"].items()}, found)
 
 

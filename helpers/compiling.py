@@ -8,7 +8,6 @@ The student's losses are traced once with real numbers, as they run anyway, so t
 import warnings
 
 import torch
-from torch.utils import _pytree as pytree
 
 from .engine import Views, play_round
 
@@ -19,30 +18,25 @@ class Compiled:
     """`compiled(group, numbers, rates, turns, step)` plays one round of all players, as `engine.play_round` does."""
 
     def __init__(self, game):
-        self.game, self.code = game, {}  # {members in the group: compiled function}
+        self.game, self.code, self.fixed = game, {}, {}  # by the size of a group; by the group itself
 
     def __call__(self, group, numbers, rates, turns, step):
-        if group.size not in self.code:
-            self.code[group.size] = self._compile(*self._inputs(group, numbers, rates, turns, step, clone=True))
-        inputs, _ = self._inputs(group, numbers, rates, turns, step)
-        function, names = self.code[group.size]
-        return dict(zip(names, function(*inputs), strict=True))
-
-    def _inputs(self, group, numbers, rates, turns, step, clone=False):
-        """Everything a round reads or changes, as a flat list of tensors, and how to put it together again."""
-        state = group.state
-        if clone:
-            state = {n: {k: v.clone() for k, v in s.items()} for n, s in state.items()}
         turns = {name: torch.tensor(float(turn), dtype=torch.float64) for name, turn in turns.items()}
         step = torch.tensor(float(step), dtype=torch.get_default_dtype(), device=self.game.device)
-        return pytree.tree_flatten([state, numbers, group.hyper, rates, turns, step])
+        moving = [numbers, rates, turns, step]
+        if group not in self.fixed:  # what stays the same tensors: weights and moments, changed in place, and settings
+            self.fixed[group] = list(_leaves([group.state, group.hyper]))
+        if group.size not in self.code:
+            self.code[group.size] = self._compile([group.state, group.hyper, *moving])
+        function, names = self.code[group.size]
+        return dict(zip(names, function(*self.fixed[group], *_leaves(moving)), strict=True))
 
-    def _compile(self, inputs, spec):
-        names = []
+    def _compile(self, tree):
+        names, players = [], list(self.game.players.values())
 
         def whole_round(*tensors):
-            state, numbers, hyper, rates, turns, step = pytree.tree_unflatten(list(tensors), spec)
-            players, views = list(self.game.players.values()), Views(self.game.stacks, state, "weights")
+            state, hyper, numbers, rates, turns, step = _rebuild(tree, iter(tensors))
+            views = Views(self.game.stacks, state, "weights")
             results = play_round(self.game, players, views, state, numbers, hyper, rates, turns, step)
             names[:] = results
             return list(results.values())
@@ -50,26 +44,66 @@ class Compiled:
         import torch._inductor as inductor  # slow to import, so only where it is used
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        graph = make_fx(whole_round)(*inputs)
-        return inductor.compile(graph, inputs), names
+        written_out = {torch.ops.aten.bmm.default: _bmm, torch.ops.aten.baddbmm.default: _baddbmm}
+        inputs = [t.clone() for t in _leaves(tree)]  # tracing runs the round once, on these
+        return inductor.compile(make_fx(whole_round, written_out)(*inputs), inputs), names
+
+
+def _leaves(tree):
+    """The tensors of nested dicts and lists, in their order."""
+    if isinstance(tree, torch.Tensor):
+        yield tree
+    else:
+        for part in tree.values() if isinstance(tree, dict) else tree:
+            yield from _leaves(part)
+
+
+def _rebuild(tree, tensors):
+    """The same nest with the next tensors in place of its own."""
+    if isinstance(tree, torch.Tensor):
+        return next(tensors)
+    if isinstance(tree, dict):
+        return {key: _rebuild(part, tensors) for key, part in tree.items()}
+    return [_rebuild(part, tensors) for part in tree]
+
+
+THIN = 4  # a matrix product with a side this short costs less as part of a loop than as a call to the BLAS
+
+
+def _bmm(a, b):
+    """(members, n, k) times (members, k, m): written out where n, k or m is short, e.g. for points in the plane."""
+    k, short = a.shape[2], min(a.shape[1], b.shape[2])
+    if k <= THIN:  # a sum of k outer products, which fuses with what comes next
+        return sum((a[:, :, i : i + 1] * b[:, i : i + 1, :] for i in range(1, k)), a[:, :, :1] * b[:, :1, :])
+    if short > THIN:
+        return NotImplemented
+    if b.shape[2] <= THIN:
+        return torch.cat([(a * b[:, :, i].unsqueeze(1)).sum(2, keepdim=True) for i in range(b.shape[2])], 2)
+    return torch.cat([(a[:, i, :].unsqueeze(2) * b).sum(1, keepdim=True) for i in range(a.shape[1])], 1)
+
+
+def _baddbmm(c, a, b, *, beta=1, alpha=1):
+    product = _bmm(a, b)
+    return NotImplemented if product is NotImplemented or beta != 1 or alpha != 1 else c + product
 
 
 def prepare(game, member_steps):
-    """Decide, once, whether this game is compiled, and compile it; where that fails, say so and train without."""
+    """Decide, once in a game's life, whether it is compiled, and compile it; where that fails, say so and go on."""
     wanted = game.compile is True or (game.compile == "auto" and member_steps >= LONG and game.group > 1)
     if game.compiled or not wanted:
         return
     game.compiled = Compiled(game)
+    game.regroup()
     try:
         with torch.no_grad():
             for group in {g.size: g for g in game.groups}.values():
-                state = {n: {k: v.clone() for k, v in s.items()} for n, s in group.state.items()}
+                before = [t.clone() for t in _leaves(group.state)]
                 group.round(list(game.players.values()), game.turns, game.step)
-                for net, tensors in state.items():
-                    for key, tensor in tensors.items():
-                        group.state[net][key].copy_(tensor)
-    except Exception as error:
+                for tensor, value in zip(_leaves(group.state), before, strict=True):
+                    tensor.copy_(value)
+    except Exception as error:  # no compiler, or something that it cannot do
         game.compile, game.compiled = False, None
+        game.regroup()
         reason = (str(error).splitlines() or [type(error).__name__])[0][:150]
         warnings.warn(f"These losses could not be compiled ({reason}), so they run as they are: slower, but the same.",
                       stacklevel=4)  # fmt: skip

@@ -29,7 +29,7 @@ class Group:
     def round(self, players, turns, step):
         """One round: each player's turns, then its averages. `turns` counts each player's turns up to now."""
         numbers = {p.name: [self.numbers(p, turns[p.name] + i) for i in range(p.repeats)] for p in players}
-        rates = {p.name: self.rates[p.name] * p.factor(step) for p in players}
+        rates = {p.name: _scaled(self.rates[p.name], p.factor(step)) for p in players}
         if self.game.compiled and len(players) == len(self.game.players):
             return self.game.compiled(self, numbers, rates, turns, step)
         return play_round(self.game, players, self.views, self.state, numbers, self.hyper, rates, turns, step)
@@ -79,6 +79,10 @@ class Views:
                 views, buffers = [v[0] for v in views], [b[0] for b in buffers]
             self.used[net], self.buffers[net] = views, buffers
             self.trained[net] = [v.detach().requires_grad_(t) for v, t in zip(views, stack.trainable, strict=True)]
+
+
+def _scaled(rate, factor):
+    return rate if factor == 1 else rate * factor
 
 
 def play_round(game, players, views, state, numbers, hyper, rates, turns, step):

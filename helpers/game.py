@@ -23,7 +23,8 @@ from .members import Members, Named, sweep
 from .optimisers import OPTIMISERS
 from .stacks import Stack
 
-CACHE = 2**20  # bytes of weights and moments that one group of members should fill at most
+CACHE = 3 * 2**19  # bytes of weights and moments that one group of members should fill
+LEAST, LEAST_COMPILED, MOST = 32, 8, 64  # members per group: uncompiled, each call costs, so it should serve more
 
 
 class Game:
@@ -58,14 +59,11 @@ class Game:
         values = {n: torch.tensor(self.members.columns[n], device=self.device) for n in self.members.columns}
         self.hyper = {n: v.to(torch.get_default_dtype()) if n != "seed" else v for n, v in values.items()}
         self.rates = {p.name: self._tensor(p.rates(self.members)) for p in self.players.values()}
-        self.group = group or len(self.members)
+        self.compile, self.compiled, self.asked_group, self.group = compile, None, group, group or len(self.members)
         with training.explain_memory(self):
             self.plans = {p.name: Plan(self, p.name, p.call, self.sample, p) for p in self.players.values()}
-            self.group = self._group_size(group)
-        parts = -(-len(self.members) // self.group)
-        bounds = [len(self.members) * i // parts for i in range(parts + 1)]  # groups of nearly the same size
-        self.groups = [Group(self, start, stop) for start, stop in pairwise(bounds)]
-        self.compile, self.compiled = compile, None
+            self.batchable = self._batchable()
+            self.regroup()
         self.step, self.turns, self.frozen = 0, dict.fromkeys(self.players, 0), {}
         self.history = training.History(len(self.members))
 
@@ -145,20 +143,28 @@ class Game:
             if net not in owners:
                 raise CourseError(f"average names {net!r}, which no player trains; there are {', '.join(owners)}.")
 
-    def _group_size(self, asked):
-        """Members per group: as asked; one if a loss convolves on a CPU or cannot run under vmap; else by the cache."""
-        if asked is not None or len(self.members) == 1:
-            return min(max(1, int(asked or 1)), len(self.members))
-        if self.device.type == "cpu" and any(plan.convolves for plan in self.plans.values()):
-            return 1  # vmap turns them into grouped convolutions, which cost more than one member after another
+    def _batchable(self):
+        """Whether members are computed together: not if a loss convolves on a CPU, or does what vmap cannot."""
+        if len(self.members) == 1 or self.asked_group == 1:
+            return False
+        if self.asked_group is None and self.device.type == "cpu" and any(p.convolves for p in self.plans.values()):
+            return False  # vmap turns them into grouped convolutions, which cost more than one member after another
         error = runs_batched(self)
         if error is not None:
             warnings.warn(
                 "These losses cannot be computed for all members at once, so members are trained one after another: "
-                f"{str(error).splitlines()[0]}", stacklevel=3)  # fmt: skip
-            return 1
+                f"{str(error).splitlines()[0]}", stacklevel=4)  # fmt: skip
+        return error is None
+
+    def regroup(self):
+        """Divide the members into groups of nearly the same size: as asked for, or as many as the cache holds."""
         size = sum(t[0].numel() * t.element_size() for s in self.state.values() for t in s.values())
-        return max(1, min(len(self.members), CACHE // max(1, size)))
+        least = LEAST_COMPILED if self.compiled else LEAST
+        size = self.asked_group or max(least, min(MOST, CACHE // max(1, size)))
+        parts = -(-len(self.members) // (size if self.batchable else 1))
+        bounds = [len(self.members) * i // parts for i in range(parts + 1)]
+        self.groups = [Group(self, start, stop) for start, stop in pairwise(bounds)]
+        self.group = self.groups[0].size
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ class Stack:
     def _start(self, make, seed):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(zlib.crc32(f"{self.name} {seed}".encode()))
-            net = make()
+            net = make() if callable(make) else make
         if not isinstance(net, nn.Module):
             raise CourseError(
                 f"nets[{self.name!r}] must be a function that builds an nn.Module (or a trained module); "

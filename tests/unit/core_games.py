@@ -178,7 +178,7 @@ def plain_loop(game, member, steps, losses=None):
                 optimisers[name].zero_grad()
                 loss.backward()
                 for group in optimisers[name].param_groups:
-                    group["lr"] = player.rates(game.members)[member] * player.factor(step)
+                    group["lr"] = player.rates(game.members)[member] * (player.schedule(step) if player.schedule else 1)
                 optimisers[name].step()
                 if player.clip is not None:
                     for net in player.nets:
