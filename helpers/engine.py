@@ -165,8 +165,8 @@ class Plan:
         watched = [Watched("nets", nets), Watched("batch", batch),
                    Watched("member", {k: v[0] for k, v in game.hyper.items()})]  # fmt: skip
         with torch.set_grad_enabled(player is not None), torch.random.fork_rng(devices=[]), Trial() as trial:
-            self.result = function(*watched)
-        if player and not self.result[player.name].requires_grad:
+            result = function(*watched)
+        if player and not result[player.name].requires_grad:
             raise CourseError(f"The loss of player {name!r} does not depend on its networks: {', '.join(owned)}.")
         self.nets, fields, self.hyper = (w.seen for w in watched)
         self.fields = {name: game.sample[name] for name in fields if name != "step"}

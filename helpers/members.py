@@ -16,6 +16,10 @@ import numpy as np
 from .errors import CourseError
 
 
+class Missing(CourseError, AttributeError):
+    """A name that is not there; `hasattr` understands it."""
+
+
 class Named:
     """A few values by name, read as `thing.name`; asking for a name it has not is answered with those it has."""
 
@@ -25,7 +29,7 @@ class Named:
     def __getattr__(self, name):  # only called when the name is missing
         if name.startswith("_"):
             raise AttributeError(name)
-        raise CourseError(f"{self._what} has no {name!r}; it has {', '.join(self._names()) or 'nothing'}.")
+        raise Missing(f"{self._what} has no {name!r}; it has {', '.join(self._names()) or 'nothing'}.")
 
     def _names(self):
         return [name for name in self.__dict__ if name != "_what"]

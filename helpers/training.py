@@ -47,8 +47,8 @@ def train(game, steps, until, only, callback, every, checkpoint, progress):
 
     only: the name of the one player that makes its turns, or a list of names.
     callback: a function of the game, called after every `every` steps, for live pictures.
-    checkpoint: a path; a file there is loaded first if the game has not begun, and it is written at each callback's
-        step, at least every 30 seconds, and at the end. The same line, run again after a crash, goes on exactly.
+    checkpoint: a path; a file there is loaded first if the game has not begun; it is written every 30 seconds and
+        at the end. The same line (with `until`), run again after a crash, goes on exactly.
     progress: show a bar; by default not under tests, CI or COURSE_PROGRESS=0.
     """
     if (steps is None) == (until is None):
@@ -107,11 +107,11 @@ def advance(game, players, count, interrupt=None):
         game.step += count
         for player in players:
             game.turns[player.name] += count * player.repeats
-        for member, step in broken.items():
-            game.frozen[member] = step
-            warnings.warn(
-                f"Member {member} ({game.members.label(member)}) stopped being a finite number after step {step}; "
-                "it stays as it was then, and the others go on.", stacklevel=4)  # fmt: skip
+        game.frozen.update(broken)
+    for member, step in broken.items():
+        warnings.warn(
+            f"Member {member} ({game.members.label(member)}) stopped being a finite number after step {step}; "
+            "it stays as it was then, and the others go on.", stacklevel=4)  # fmt: skip
 
 
 def _run(game, group, before, players, count, step, broken):

@@ -5,7 +5,8 @@
 
 The contenders of a row take turns, and medians over the turns are compared, so that another program on the machine
 disturbs all of them alike. Times are milliseconds per member and step; a step is one turn of D and one of G.
-The share is that of the machine's own rate at 1024 × 1024 matrix products, measured in the same run. `start` is what compiling takes, once.
+The share is that of the machine's own rate at 1024 × 1024 matrix products, measured in the same run.
+`start` is what building and compiling the game takes, once.
 """
 
 import argparse
