@@ -3,6 +3,7 @@
 On today's JupyterLab with ipywidgets 8, and on JupyterLab 3.6 with ipywidgets 7.7.1, Colab's generation.
 """
 
+import contextlib
 import os
 import sys
 
@@ -14,6 +15,7 @@ from run import find_browser
 # For each text box, by its description: an entry that is good, and one that is not.
 ENTRIES = {
     "Your numbers:": ("５，１、1", "2**3"),
+    "Point style:": ("g^", "hello"),
     "A line begins with:": ("明月", "hello"),
     "Student number:": ("B12345678", None),
 }
@@ -151,3 +153,29 @@ def test_the_hand_in_of_01(lab):
     assert "✗ prompt.txt: still the template" in report and "✗ discovery.txt: still the template" in report
     assert "✓ my_softmax.py: packed" in report and "holds 1 of 3 parts" in report
     assert (copy / "notebooks" / "softmax_homework.zip").exists()
+
+
+def test_the_plain_interact_of_00_redraws(lab):
+    """In the notes' own way, without `live`: the word of the first slider moves, the picture of the second changes."""
+    _, page, address, _ = lab
+    open_and_run(page, address, "notebooks/00_jupyter_warm_up.ipynb")
+    panels = page.locator(".widget-interact")
+    assert panels.count() == 4  # shift, move, draw_sinc, draw_wave
+    word, picture = panels.nth(0).locator("pre"), panels.nth(2).locator("img")
+    assert press_right(page, panels.nth(0), lambda: word.last.inner_text()).strip() == "·" * 11 + "softmax"
+    press_right(page, panels.nth(2), lambda: picture.last.get_attribute("src"))
+    assert picture.count() == 1, "the old picture has made room for the new one"
+
+
+def press_right(page, panel, look):
+    """Press the arrow on the panel's slider; wait until what `look` returns has changed, and return it."""
+    panel.scroll_into_view_if_needed()
+    before = look()
+    panel.locator(".noUi-handle, .ui-slider-handle").first.focus()
+    page.keyboard.press("ArrowRight")
+    for _ in range(200):
+        page.wait_for_timeout(100)
+        with contextlib.suppress(Exception):  # while the old output is replaced there may be none
+            if look() != before:
+                return look()
+    raise AssertionError(f"nothing changed: {before[:80]!r}")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
+from execute import Client
 
 
 def kernel_for(python, folder, monkeypatch, **environment):
@@ -25,7 +25,7 @@ def run(notebook, folder, kernel="python3", allow_errors=False):
     """Execute a notebook (a path or an object) in `folder`; return it with its outputs."""
     if not isinstance(notebook, nbformat.NotebookNode):
         notebook = nbformat.read(notebook, as_version=4)
-    NotebookClient(
+    Client(
         notebook,
         timeout=300,
         kernel_name=kernel,

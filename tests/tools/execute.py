@@ -9,6 +9,7 @@ Afterwards run build_zh_tw.py, which copies the outputs into the Chinese edition
 
 import sys
 import time
+from queue import Empty
 
 import nbformat
 from common import NOTEBOOKS, masters, write_notebook
@@ -16,6 +17,30 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+class Client(NotebookClient):
+    """Works round a race in nbclient that plain `interact` meets about once in twenty notebooks.
+
+    Serving an Output widget, nbclient sends on the very socket on which it awaits the cell's reply, and then may not be
+    woken by that reply before the cell's whole time-out is over. Looking again every second finds it.
+    """
+
+    async def async_start_new_kernel_client(self, **options):
+        client = await super().async_start_new_kernel_client(**options)
+        channel, look = client.shell_channel, client.shell_channel.get_msg
+
+        async def get_msg(timeout=None):
+            ends = time.monotonic() + (float("inf") if timeout is None else timeout)
+            while True:
+                try:
+                    return await look(timeout=max(0, min(1, ends - time.monotonic())))
+                except Empty:
+                    if time.monotonic() >= ends:
+                        raise
+
+        channel.get_msg = get_msg
+        return client
 
 
 def tidy(notebook):
@@ -47,9 +72,7 @@ def join_streams(outputs):
 def execute(path):
     notebook = nbformat.read(path, as_version=4)
     started = time.perf_counter()
-    NotebookClient(
-        notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": path.parent}}
-    ).execute()
+    Client(notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
     tidy(notebook)
     notebook.nbformat_minor = 5
     write_notebook(path, nbformat.from_dict(_split_lines(notebook)))

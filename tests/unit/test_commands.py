@@ -26,7 +26,7 @@ def test_open_knows_what_there_is():
     done = subprocess.run(
         [sys.executable, ROOT / "notebooks" / "open.py", "77"], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1 and done.stderr.startswith("There is no notebook 77; there are: 01")
+    assert done.returncode == 1 and done.stderr.startswith("There is no notebook 77; there are: 00, 01")
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "tests/requirements.txt"])
