@@ -18,6 +18,7 @@ ENTRIES = {
     "Point style:": ("g^", "hello"),
     "A line begins with:": ("明月", "hello"),
     "Student number:": ("B12345678", None),
+    "Your heights:": ("０，1、-1", "9, 0"),
 }
 PICTURES = ROOT / "tests" / "screenshots"
 pytestmark = pytest.mark.browser
