@@ -16,6 +16,7 @@ ENTRIES = {
     "Your numbers:": ("５，１、1", "2**3"),
     "A line begins with:": ("明月", "hello"),
     "Student number:": ("B12345678", None),
+    "Your guess:": ("０.５，０.３、0.2", "0.7, 0.7, 0"),
 }
 PICTURES = ROOT / "tests" / "screenshots"
 pytestmark = pytest.mark.browser
