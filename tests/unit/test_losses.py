@@ -1,0 +1,209 @@
+"""Notebook 03's losses: values worked out by hand, properties, refusals, and mutations that these catch."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from notebook_code import run_cells
+from torch import nn
+
+from helpers import CourseError, check, data_file
+
+NAMES = {"np": np, "torch": torch, "nn": nn, "CourseError": CourseError}
+CELLS = ["surprise-run", "distribution", "measures", "js-run", "zeros-run", "simplex-measures", "slopes-run", "losses"]
+RANDOM = np.random.default_rng(0).dirichlet(np.ones(5), size=(2, 20))
+
+
+def load(*changes):
+    """The page's functions, without the lines that print and check: those are the page's own guard."""
+    quiet = {"print": lambda *a, **k: None, "check": lambda *a, **k: None}
+    return run_cells("03", *CELLS, change=list(changes), **NAMES, **quiet, true_ones=RANDOM[0], beliefs=RANDOM[1])
+
+
+n = load()
+shares = st.lists(st.floats(0.001, 1), min_size=4, max_size=4).map(lambda w: np.array(w) / sum(w))
+
+
+def test_the_lectures_numbers():
+    assert round(float(n["squared_error"]([1, 0, 0], [0.6, 0.3, 0.1])), 12) == 0.26
+    assert round(float(n["squared_error"]([1, 0, 0], [0.6, 0.2, 0.2])), 12) == 0.24
+    for guess in ([0.6, 0.3, 0.1], [0.6, 0.2, 0.2]):
+        assert math.isclose(n["cross_entropy"]([1, 0, 0], guess), -math.log(0.6), rel_tol=1e-12)
+        assert round(float(n["kl"]([1, 0, 0], guess)), 3) == 0.511
+
+
+def test_surprise_by_hand():
+    np.testing.assert_allclose(n["surprise"]([1, 1 / math.e, 0.5, 0]), [0, 1, math.log(2), math.inf], rtol=1e-12)
+
+
+def test_values_worked_out_by_hand():
+    p, q = [0.5, 0.5], [0.25, 0.75]
+    assert math.isclose(n["entropy"](p), math.log(2), rel_tol=1e-12)
+    assert math.isclose(n["cross_entropy"](p, q), (math.log(4) + math.log(4 / 3)) / 2, rel_tol=1e-12)
+    assert math.isclose(n["kl"](p, q), math.log(2) / 2 + math.log(2 / 3) / 2, rel_tol=1e-12)
+    assert math.isclose(n["kl"](q, p), math.log(1 / 2) / 4 + math.log(3 / 2) * 3 / 4, rel_tol=1e-12)
+    assert math.isclose(n["js"]([1, 0], [0, 1]), math.log(2), rel_tol=1e-12)
+    half = 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)  # KL of 0.5, 0.5 against the middle 0.75, 0.25
+    assert math.isclose(n["js"]([1, 0], [0.5, 0.5]), (math.log(1 / 0.75) + half) / 2, rel_tol=1e-12)
+
+
+def test_torch_agrees():
+    p, q = (torch.tensor(x) for x in RANDOM)
+    ours = n["cross_entropy"](*RANDOM), n["kl"](*RANDOM), n["entropy"](RANDOM[0])
+    divergence = torch.distributions.kl_divergence(*(torch.distributions.Categorical(x) for x in (p, q)))
+    theirs = -(p * q.log()).sum(-1), divergence, torch.distributions.Categorical(p).entropy()
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other.numpy(), atol=1e-6)
+
+
+def test_zero_and_missing():
+    assert n["cross_entropy"]([0.5, 0.5, 0], [1, 0, 0]) == math.inf == n["kl"]([0.5, 0.5, 0], [1, 0, 0])
+    assert math.isclose(n["kl"]([1, 0, 0], [0.5, 0.5, 0]), math.log(2), rel_tol=1e-12)
+    assert n["cross_entropy"]([1, 0], [1, 0]) == 0 == n["kl"]([1, 0], [1, 0]) == n["js"]([1, 0], [1, 0])
+    assert n["aligned"]({"a": 0.4, "b": 0.6}, {"c": 0.5, "b": 0.5}) == ([0.4, 0.6, 0.0], [0.0, 0.5, 0.5])
+
+
+@pytest.mark.parametrize("bad", [[], 1.0, [0.5, math.nan], [1.5, -0.5], [0.5, 0.6], [math.inf, 0]])
+def test_refusals_are_one_clear_sentence(bad):
+    with pytest.raises(CourseError) as refusal:
+        n["kl"](bad, [0.5, 0.5])
+    assert str(refusal.value).startswith("Shares must") and str(refusal.value).endswith(".")
+
+
+def test_other_classes_are_refused():
+    with pytest.raises(CourseError, match="same classes: 2 and 3"):
+        n["kl"]([0.5, 0.5], [0.2, 0.3, 0.5])
+
+
+@given(shares, shares)
+def test_kl_is_what_cross_entropy_has_above_entropy(p, q):
+    assert math.isclose(n["kl"](p, q), n["cross_entropy"](p, q) - n["entropy"](p), abs_tol=1e-9)
+    assert n["kl"](p, q) >= -1e-12 and n["kl"](p, p) == 0
+    assert n["cross_entropy"](p, p) <= n["cross_entropy"](p, q) + 1e-12
+    assert math.isclose(n["js"](p, q), n["js"](q, p), abs_tol=1e-12) and -1e-12 < n["js"](p, q) <= math.log(2)
+
+
+def test_slopes_by_nudging_the_scores():
+    z, y = np.array([0.5, 2.0, -1.0]), np.array([0.0, 0.0, 1.0])
+    for loss, slope in [("cross_entropy", "slope_ce"), ("squared_error", "slope_squared")]:
+        value = lambda z, loss=loss: n[loss](y, n["softmax"](z))  # noqa: E731
+        nudged = [(value(z + step) - value(z - step)) / 2e-6 for step in 1e-6 * np.eye(3)]
+        np.testing.assert_allclose(n[slope](z, y), nudged, atol=1e-8)
+
+
+def test_confidently_wrong():
+    z, y = np.array([0.0, 10.0]), np.array([1.0, 0.0])
+    np.testing.assert_allclose(n["slope_ce"](z, y), n["softmax"](z) - y, atol=1e-15)
+    assert n["slope_ce"](z, y)[0] < -0.999 and -2e-4 < n["slope_squared"](z, y)[0] < 0
+
+
+def test_the_losses_that_race():
+    p, q = (torch.tensor(x) for x in RANDOM)
+    squared, crossed, divergence = n["three_losses"](q.log() + 7, p)
+    assert math.isclose(squared, ((q - p) ** 2).sum().item() / 20, rel_tol=1e-9)
+    assert math.isclose(crossed, -(p * q.log()).sum().item() / 20, rel_tol=1e-9)
+    assert math.isclose(divergence, (p * (p / q).log()).sum().item() / 20, rel_tol=1e-9)
+
+
+def test_one_hot_kl_has_the_gradient_of_cross_entropy_and_it_is_q_minus_y():
+    scores = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    y = nn.functional.one_hot(torch.tensor([0, 1, 2, 3, 0, 1]), 4).double()
+    _, crossed, divergence = n["three_losses"](scores, y)
+    by_crossed, by_divergence = (torch.autograd.grad(x, scores, retain_graph=True)[0] for x in (crossed, divergence))
+    torch.testing.assert_close(by_crossed, by_divergence)
+    torch.testing.assert_close(by_crossed, (torch.softmax(scores, -1) - y) / 6)
+
+
+def test_the_digits_are_split_as_the_page_says():
+    stored = np.load(data_file("mnist_10k.npz"))
+    assert stored["images"].shape == (10000, 28, 28) and stored["labels"].shape == (10000,)
+    assert set(np.unique(stored["labels"][8000:])) == set(range(10))
+
+
+MUTATIONS = {
+    "surprise has the wrong sign": ("0 - np.log(", "0 + np.log("),
+    "surprise is in bits": ("0 - np.log(", "0 - np.log2("),
+    "cross-entropy is weighted by the guess": (
+        "p * np.where(p > 0, surprise(q), 0)",
+        "q * np.where(q > 0, surprise(p), 0)",
+    ),
+    "zero times infinity is let in": ("np.where(p > 0, surprise(q), 0)", "surprise(q)"),
+    "cross-entropy is a mean over classes": ("return np.sum(p * np.where", "return np.mean(p * np.where"),
+    "entropy of a one": ("return cross_entropy(p, p)", "return cross_entropy(p, np.ones_like(p) / len(p))"),
+    "KL has the wrong sign": ("p * np.log(p / q)", "-p * np.log(p / q)"),
+    "KL is in bits": ("p * np.log(p / q)", "p * np.log2(p / q)"),
+    "KL's arguments are swapped": ("terms = p * np.log(p / q)", "p, q = q, p\n        terms = p * np.log(p / q)"),
+    "KL is weighted by the guess": ("p * np.log(p / q)", "q * np.log(p / q)"),
+    "KL forgets that 0 counts nothing": ("np.where(p > 0, terms, 0)", "terms"),
+    "JS is not halved": ("(kl(p, middle) + kl(q, middle)) / 2", "kl(p, middle) + kl(q, middle)"),
+    "JS is turned round": ("kl(p, middle) + kl(q, middle)", "kl(middle, p) + kl(middle, q)"),
+    "JS forgets the middle": ("middle = (p + q) / 2", "middle = p"),
+    "negative shares are let in": (" or (p < 0).any()", ""),
+    "any total is let in": ("> 1e-6", "> 10"),
+    "a missing class counts as one": ("p.get(name, 0.0)", "p.get(name, 1.0)"),
+    "squared error without the square": ("(q - p) ** 2", "(q - p)"),
+    "squared error is a mean over classes": ("np.sum((q - p) ** 2", "np.mean((q - p) ** 2"),
+    "the slope of CE is turned": ("return softmax(z) - y", "return y - softmax(z)"),
+    "the slope of squared error loses softmax's own": ("2 * q * (", "2 * ("),
+    "mean instead of batchmean": ("p * log_q).sum(dim=-1).mean()  #", "p * log_q).mean()  #"),
+    "sum instead of batchmean": ("p * log_q).sum(dim=-1).mean()  #", "p * log_q).sum()  #"),
+    "the racing KL has the wrong sign": ("torch.xlogy(p, p) - p * log_q", "p * log_q - torch.xlogy(p, p)"),
+    "the racing KL is swapped": ("torch.xlogy(p, p) - p * log_q", "log_q.exp() * (log_q - p.log())"),
+    "the racing KL is cross-entropy": ("torch.xlogy(p, p) - p * log_q", "-p * log_q"),
+    "the racing KL is in bits": ("(torch.xlogy(p, p) - p * log_q)", "1.443 * (torch.xlogy(p, p) - p * log_q)"),
+    "the racing cross-entropy has the wrong sign": ("-(p * log_q)", "(p * log_q)"),
+    "the racing squared error is a mean over classes": ("- p) ** 2).sum(dim=-1)", "- p) ** 2).mean(dim=-1)"),
+}
+
+
+PAGE = {
+    "mean instead of batchmean": ('reduction="batchmean"', 'reduction="mean"'),
+    "truth and guess swapped": (
+        'kl_div(log_q, soft_p, reduction="batchmean")',
+        'kl_div(soft_p.log(), log_q.exp(), reduction="batchmean")',
+    ),
+    "the mean of ours": ("p * log_q).sum(dim=-1).mean()  #", "p * log_q).mean()  #"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", PAGE)
+def test_the_pages_own_checks_catch_the_wrong_mean(name):
+    names = {**NAMES, "check": check, "true_ones": RANDOM[0].repeat(50, axis=0)}
+    run_cells("03", "losses", "losses-check", "batchmean", **names)
+    with pytest.raises(CourseError, match="does not hold"):
+        run_cells("03", "losses", "losses-check", "batchmean", change=[PAGE[name]], **names)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_mutations_are_caught(name, monkeypatch):
+    try:
+        monkeypatch.setitem(globals(), "n", load(MUTATIONS[name]))
+    except CourseError:
+        return  # the page itself stops at it
+    tests = [
+        test_the_lectures_numbers,
+        test_surprise_by_hand,
+        test_values_worked_out_by_hand,
+        test_torch_agrees,
+        test_zero_and_missing,
+        lambda: test_refusals_are_one_clear_sentence([1.5, -0.5]),
+        lambda: test_refusals_are_one_clear_sentence([0.5, 0.6]),
+        test_slopes_by_nudging_the_scores,
+        test_the_losses_that_race,
+        test_one_hot_kl_has_the_gradient_of_cross_entropy_and_it_is_q_minus_y,
+    ]
+    with np.errstate(all="ignore"):
+        assert not all(passes(test) for test in tests), f"no test notices that {name}"
+
+
+def passes(test):
+    try:
+        test()
+    except (AssertionError, CourseError, RuntimeError, pytest.fail.Exception):
+        return False
+    return True
