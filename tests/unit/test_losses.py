@@ -15,12 +15,12 @@ from helpers import CourseError, check, data_file
 NAMES = {"np": np, "torch": torch, "nn": nn, "CourseError": CourseError}
 CELLS = ["surprise-run", "distribution", "measures", "js-run", "zeros-run", "simplex-measures", "slopes-run", "losses"]
 RANDOM = np.random.default_rng(0).dirichlet(np.ones(5), size=(2, 20))
+QUIET = {"print": lambda *a, **k: None, "check": lambda *a, **k: None, "true_ones": RANDOM[0], "beliefs": RANDOM[1]}
 
 
 def load(*changes):
     """The page's functions, without the lines that print and check: those are the page's own guard."""
-    quiet = {"print": lambda *a, **k: None, "check": lambda *a, **k: None}
-    return run_cells("03", *CELLS, change=list(changes), **NAMES, **quiet, true_ones=RANDOM[0], beliefs=RANDOM[1])
+    return run_cells("03", *CELLS, change=list(changes), **NAMES, **QUIET)
 
 
 n = load()
@@ -121,6 +121,55 @@ def test_the_digits_are_split_as_the_page_says():
     stored = np.load(data_file("mnist_10k.npz"))
     assert stored["images"].shape == (10000, 28, 28) and stored["labels"].shape == (10000,)
     assert set(np.unique(stored["labels"][8000:])) == set(range(10))
+
+
+class Artist:
+    """Stands in for a line or a picture: remembers what it was given."""
+
+    def set_data(self, *given):
+        self.given = given
+
+
+def drawing(*cells, **artists):
+    return run_cells("03", "surprise-run", "distribution", "measures", "js-run", *cells, **NAMES, **QUIET, **artists)
+
+
+def test_the_landscape_moves_with_the_truth_and_names_all_numbers():
+    image, star, dot = Artist(), Artist(), Artist()
+    cells = ("simplex-measures", "simplex-raster", "simplex-draw")
+    page = drawing(*cells, simplex_image=image, simplex_p=star, simplex_q=dot)
+    for name in page["landscapes"]:
+        for truth in ([0.2, 0.5], [0.6, 0.25]):
+            words = page["draw_simplex"](name, *truth, 0.6, 0.75)
+            lowest = page["raster"][np.unravel_index(np.nanargmin(image.given[0]), page["inside"].shape)]
+            np.testing.assert_allclose(lowest, page["three"](*truth), atol=0.01)
+            assert all(f"{other} " in words for other in ("squared error", "cross-entropy", "KL(p‖q)", "KL(q‖p)", "JS"))
+    words = page["draw_simplex"]("JS", 1.0, 0.5, 0.6, 0.75)
+    assert "cross-entropy 0.511, squared error 0.260, KL(p‖q) 0.511, KL(q‖p) inf" in words
+    assert np.isnan(image.given[0][0, 0]) == (not page["inside"][0, 0]) and np.isnan(image.given[0]).any()
+
+
+def test_the_forecast_is_best_at_the_truth():
+    curve = Artist()
+    names = {"forecast_curve": curve, "forecast_floor": Artist(), "forecast_gap": Artist()}
+    page = drawing("forecast-draw", **names, said_grid=np.linspace(0.005, 0.995, 199))
+    for true in (0.1, 0.5, 0.85):
+        page["draw_forecast"](true, 0.3)
+        said, cost = curve.given
+        assert abs(said[cost.argmin()] - true) < 1e-9
+    assert page["draw_forecast"](0.0, 0.5).endswith("cross-entropy 0.693 = entropy 0.000 + KL 0.693.")
+
+
+def test_forward_kl_covers_and_reverse_chooses_and_the_page_notices_a_swap():
+    cells = ("surprise-run", "distribution", "measures", "js-run", "bumps-draw", "bumps-fit")
+    names = {**NAMES, "print": QUIET["print"], "true_ones": RANDOM[0], "beliefs": RANDOM[1]}
+    page = run_cells("03", *cells, **names, check=check)
+    assert abs(page["widths"][page["cover"]] - math.sqrt(4 + 0.36)) < 0.05  # the width of both bumps together
+    assert abs(page["backwards"][page["choose"]] - math.log(2)) < 0.01
+    swap = ("forwards, backwards = kl(two_bumps, trial_bumps), kl(trial_bumps, two_bumps)",
+            "backwards, forwards = kl(two_bumps, trial_bumps), kl(trial_bumps, two_bumps)")  # fmt: skip
+    with pytest.raises(CourseError, match="covers"):
+        run_cells("03", *cells, change=[swap], **names, check=check)
 
 
 MUTATIONS = {
