@@ -29,16 +29,19 @@ SETTINGS = {
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},  # or cells out of sight have no page elements
     "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
 }
-READY = """() => {
+# JupyterLab opens again what was open before: only the notebook that was asked for counts.
+READY = """path => {
   const panel = window.jupyterapp && jupyterapp.shell.currentWidget, session = panel && panel.sessionContext;
   const kernel = session && session.session && session.session.kernel;
-  return Boolean(panel && panel.context && panel.context.isReady && session.isReady && kernel
+  return Boolean(panel && panel.context && panel.context.path === path && panel.context.isReady && session.isReady && kernel
     && kernel.connectionStatus === 'connected' && kernel.status === 'idle');
 }"""
-DONE = """() => {
-  const cells = jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code');
+DONE = """path => {
+  const panel = jupyterapp.shell.currentWidget, session = panel && panel.sessionContext && panel.sessionContext.session;
+  if (!session || !session.kernel || !panel.context || panel.context.path !== path) return false;
+  const cells = panel.content.widgets.filter(cell => cell.model.type === 'code');
   return cells.every(cell => cell.model.executionCount > 0 || cell.model.sharedModel.execution_count > 0)
-    && jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle';
+    && session.kernel.status === 'idle';
 }"""
 
 
@@ -94,7 +97,7 @@ def server(python, folder):
             except OSError:
                 assert process.poll() is None, (folder / "server.log").read_text()[-2000:]
                 time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/lab/tree/{{path}}?token={token}", copy
+        yield f"http://127.0.0.1:{port}/lab/tree/{{path}}?reset&token={token}", copy
     finally:
         process.terminate()
         process.wait(20)
@@ -116,13 +119,13 @@ def browser_page(executable):
 def open_and_run(page, address, path, seconds=240):
     """Open a notebook, wait until its kernel is ready, run all cells, wait until the last has run; return its errors."""
     page.goto(address.format(path=path))
-    page.wait_for_function(READY, timeout=120_000)
+    page.wait_for_function(READY, arg=path, timeout=120_000)
     page.evaluate(
         "() => { jupyterapp.shell.currentWidget.content.widgets.forEach(cell => { if (cell.model.type === 'code')"
         " { cell.model.outputs.clear(); (cell.model.sharedModel || cell.model).execution_count = null; } }) }"
     )
     page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells') }")
-    page.wait_for_function(DONE, timeout=seconds * 1000)
+    page.wait_for_function(DONE, arg=path, timeout=seconds * 1000)
     page.wait_for_timeout(500)
     return page.locator(
         ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error'], .jp-RenderedText[data-mime-type*='error']"
