@@ -2,6 +2,7 @@
 
     python tests/benchmarks/bench_core.py             # the whole table, about 15 minutes
     python tests/benchmarks/bench_core.py --quick     # does it run at all: seconds, figures mean nothing
+    python tests/benchmarks/bench_core.py --busy      # processor time of one thread, for a machine that is never quiet
 
 The contenders of a row take turns, each waiting for a moment in which no other program computes, and medians over the
 turns are compared. (Two threads that wait for each other at every product slow down tenfold on a busy machine.)
@@ -18,12 +19,19 @@ import time
 import warnings
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
-from torch import nn
+BUSY = "--busy" in sys.argv  # must be known before torch and JAX start their threads
+if BUSY:
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    os.environ["OMP_NUM_THREADS"] = "1"
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+clock = time.process_time if BUSY else time.perf_counter
+
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from torch import nn  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from helpers import Game, Player, normal, rows
+from helpers import Game, Player, normal, rows  # noqa: E402
 
 try:
     import jax_games
@@ -133,9 +141,9 @@ def matrix_rate():
     for turn in range(30):
         if turn % 10 == 0:
             wait_for_quiet()
-        begun = time.perf_counter()
+        begun = clock()
         a @ b
-        times.append(time.perf_counter() - begun)
+        times.append(clock() - begun)
     return 2 * 1024**3 / min(times)
 
 
@@ -146,7 +154,7 @@ def wait_for_quiet(limit=5.0):
         fields = [int(x) for x in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
         return sum(fields), fields[3] + fields[4]  # all, and idle
 
-    end = time.perf_counter() + limit
+    end = time.perf_counter() + (0 if BUSY else limit)
     while Path("/proc/stat").exists() and time.perf_counter() < end:
         before = ticks()
         time.sleep(0.1)
@@ -161,20 +169,20 @@ def measure(setting, members, seconds, turns):
     for name, make in CONTENDERS.items():
         if name == "jax" and jax_games is None:
             continue
-        begun = time.perf_counter()
+        begun = clock()
         run, count = make(setting, members)
         run(20)
-        first[name] = time.perf_counter() - begun
-        begun = time.perf_counter()
+        first[name] = clock() - begun
+        begun = clock()
         run(20)
-        steps = max(1, round(seconds / max(1e-6, time.perf_counter() - begun))) * 20
+        steps = max(1, round(seconds / max(1e-6, clock() - begun))) * 20
         runs[name] = (run, count, steps, [])
     for _ in range(turns):
         for run, count, steps, times in runs.values():
             wait_for_quiet()
-            begun = time.perf_counter()
+            begun = clock()
             run(steps)
-            times.append((time.perf_counter() - begun) / steps / count * 1e3)
+            times.append((clock() - begun) / steps / count * 1e3)
     return {name: (statistics.median(times), first[name]) for name, (*_, times) in runs.items()}
 
 
@@ -186,16 +194,13 @@ def main(arguments=None):
     parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--widths", type=int, nargs="*", default=[32, 64, 128, 0], help="0 is the convolutional game")
     parser.add_argument("--members", type=int, nargs="*", default=[1, 4, 8, 32, 128])
+    parser.add_argument("--busy", action="store_true", help="one thread and its processor time, instead of seconds")
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
     seconds, turns = (0.01, 1) if options.quick else (options.seconds, options.turns)
     sizes = [(8, 16)] if options.quick else [(width, 2 * width) for width in options.widths if width]
-    cases = [
-        (Setting(*size), m)
-        for size in sizes
-        for m in ([2] if options.quick else [1, 8, 32, 128])
-        if m in options.members or options.quick
-    ]
+    counts = [2] if options.quick else [m for m in (1, 8, 32, 128) if m in options.members]
+    cases = [(Setting(*size), members) for size in sizes for members in counts]
     cases += [(Setting(), m) for m in (1, 4) if m in options.members and 0 in options.widths and not options.quick]
     rate = matrix_rate()
     print(f"torch {torch.__version__}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
