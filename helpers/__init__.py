@@ -21,6 +21,7 @@ _HOME = {
     "gradient": "gradients",
     "gradient_penalty": "gradients",
     "live": "live_figures",
+    "load_pictures": "pictures",
     "normal": "draws",
     "parse_numbers": "numbers",
     "rows": "draws",
