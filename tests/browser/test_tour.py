@@ -90,8 +90,9 @@ def move_sliders(panel, page, tour):
         handle = slider.locator(".noUi-handle, .ui-slider-handle").first
         words, picture = panel.words(), panel.picture()
         handle.focus()
+        key = "ArrowLeft" if at_the_end(slider) else "ArrowRight"  # asked once, or two steps may lead back
         for _ in range(2):  # two steps: a readout may round one away
-            page.keyboard.press("ArrowLeft" if at_the_end(slider) else "ArrowRight")
+            page.keyboard.press(key)
         assert not panel.wait_for_change(words).startswith("✗")
         panel.wait_for_picture(picture)
         drag(panel, page, slider, handle)
