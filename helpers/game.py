@@ -22,6 +22,7 @@ from .errors import CourseError
 from .members import Members, Named, sweep
 from .optimisers import OPTIMISERS
 from .stacks import Stack
+from .turns import in_turn
 
 CACHE = 3 * 2**19  # bytes of weights and moments that one group of members should fill
 LEAST, LEAST_COMPILED, MOST = 32, 8, 64  # members per group: uncompiled, each call costs, so it should serve more
@@ -41,6 +42,7 @@ class Game:
     "auto" does so for a long run of many members. It needs a C++ compiler; without one, training goes on uncompiled.
     """
 
+    @in_turn  # starting networks sets the random seed for a moment
     def __init__(self, nets, players, sample=(), members=1, average=None, device="cpu", group=None, compile=False):
         self.members = members if isinstance(members, Members) else sweep(seed=range(members))
         self.device, self.averages = torch.device(device), dict(average or {})
@@ -74,6 +76,7 @@ class Game:
         """Train `steps` rounds more, or `until` a step is reached; see `helpers.training.train` for all arguments."""
         return training.train(self, steps, until, only, callback, every, checkpoint, progress)
 
+    @in_turn
     def evaluate(self, function, averaged=True):
         """`function(nets, member)` for every member, in eval mode and without gradients: an array (members, ...).
 
@@ -98,6 +101,7 @@ class Game:
                 )
         return torch.cat(results).cpu().numpy()
 
+    @in_turn
     def member(self, i, averaged=True):
         """Member `i`'s networks as ordinary modules of their own, in eval mode: `game.member(3).G`."""
         i = range(len(self.members))[i] if -len(self.members) <= i < len(self.members) else self.members[i]
@@ -114,10 +118,12 @@ class Game:
         numbers = {key: s.at(turn) for key, s in streams(plan, self.members.columns["seed"], self.device).items()}
         return {name: rows_of(draw, numbers[draw.names], self.data.get(name)) for name, draw in plan.fields.items()}
 
+    @in_turn
     def save(self, path):
         """Write everything that training needs to go on exactly from here to one file, replaced as a whole."""
         checkpoint.save(self, path)
 
+    @in_turn
     def load(self, path):
         """Go back to the state in the file; refuses a file that is damaged or was written by another game."""
         checkpoint.load(self, path)

@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from helpers.errors import CourseError
+from helpers.turns import in_turn
 
 WORDS = '<div role="{role}" aria-live="polite" style="line-height:1.5;white-space:pre-wrap;{style}">{text}</div>'
 
@@ -91,6 +92,7 @@ class Live:
             else:
                 self.controls[name].value = value
 
+    @in_turn
     def update(self):
         """Redraw. What cannot be drawn gets one sentence, and the last good picture stays."""
         try:

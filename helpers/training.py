@@ -13,6 +13,7 @@ import torch
 from . import compiling
 from .errors import CourseError
 from .progress import progress_bar
+from .turns import in_turn
 
 ROUNDS = 20  # at most so many at a time for one group of members, while its weights are in the processor's cache
 PATIENCE = 0.4  # seconds that they should take at most, so that Ctrl-C is answered
@@ -89,6 +90,7 @@ def _names(game, only):
     return names
 
 
+@in_turn
 def advance(game, players, count, interrupt=None):
     """`count` rounds for all members: either all of it is done and recorded, or (on any error) none of it."""
     undo, records, broken = [], [], {}
