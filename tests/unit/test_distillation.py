@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from notebook_code import run_cells
 from torch import nn
 
-from helpers import CourseError, Game, Player, choice, data_file, falling, rows, slider, sweep
+from helpers import CourseError, Game, Player, choice, data_file, falling, load_pictures, rows, slider, sweep
 
 LIBRARIES = {"np": np, "torch": torch, "F": F, "nn": nn}
 CORE = {"Game": Game, "Player": Player, "rows": rows, "sweep": sweep, "falling": falling, "device": torch.device("cpu")}
@@ -51,8 +51,8 @@ def test_the_push_is_the_square_times_the_difference_of_shares():
     push_on = run_cells("04", "square-loss", **LIBRARIES)["push_on"]
     z, v = torch.tensor([1.0, 0.0, -1.0]).double(), torch.tensor([3.0, 0.0, -3.0]).double()
     for T in (1.0, 5.0):
-        torch.testing.assert_close(push_on(z, v, T), T * ((z / T).softmax(-1) - (v / T).softmax(-1)))
-    torch.testing.assert_close(push_on(z, v, 1000.0), (z - v) / 3, rtol=0.01, atol=0.01)
+        torch.testing.assert_close(push_on(z, v, T), T * ((v / T).softmax(-1) - (z / T).softmax(-1)))
+    torch.testing.assert_close(push_on(z, v, 1000.0), (v - z) / 3, rtol=0.01, atol=0.01)
 
 
 def test_softened_shares_by_hand():
@@ -64,7 +64,8 @@ def test_softened_shares_by_hand():
 def school(change=()):
     """The notebook's students with a made-up teacher of 300 pictures that fall apart into ten kinds."""
     names = {**LIBRARIES, **CORE}
-    names |= run_cells("04", "square-loss", "scramble-definition", "student", "student-game", change=change, **names)
+    cells = ("square-loss", "scramble-definition", "class-means", "arms", "student", "student-game")
+    names |= run_cells("04", *cells, change=change, **names)
     generator = torch.Generator().manual_seed(0)
     y = torch.arange(10).repeat(30)
     centres = torch.randn(10, 196, generator=generator)
@@ -96,7 +97,7 @@ def test_targets_of_each_source():
     y = room["train"][1]
 
     class batch:
-        soft, scrambled = answers, names["scramble"](answers, y)
+        soft, scrambled, mean = answers, names["scramble"](answers, y), names["class_means"](answers, y)
 
     batch.y = y
 
@@ -114,6 +115,11 @@ def test_targets_of_each_source():
     torch.testing.assert_close(made["scrambled"].sort(-1).values, made["soft"].sort(-1).values)
     pick = torch.arange(300)
     torch.testing.assert_close(made["scrambled"][pick, y], made["soft"][pick, y])
+    torch.testing.assert_close(made["levelled"][pick, y], made["soft"][pick, y])
+    assert made["levelled"].sort(-1).values[:, :9].diff(dim=1).abs().max() < 1e-6, "nine equal shares"
+    for digit in range(10):
+        wanted = made["soft"][y == digit].mean(0).expand(30, 10)
+        torch.testing.assert_close(made["class mean"][y == digit], wanted)
     moved = (made["scrambled"] != made["soft"]).any(-1).float().mean()
     assert moved > 0.99
 
@@ -137,9 +143,9 @@ def test_the_table_that_is_shown_is_drawn_as_stored():
 @pytest.mark.slow
 def test_one_cell_of_the_stored_table_is_recomputed():
     table = stored()
-    names = {**LIBRARIES, **CORE, "load_pictures": __import__("helpers").load_pictures}
-    cells = ("square-loss", "pictures", "teacher", "clothes-scores", "scramble-definition", "mean-and-interval", "student",
-             "student-game", "long-code")  # fmt: skip
+    names = {**LIBRARIES, **CORE, "load_pictures": load_pictures}
+    cells = ("square-loss", "pictures", "teacher", "clothes-scores", "scramble-definition", "class-means",
+             "mean-and-interval", "arms", "student", "student-game", "long-code")  # fmt: skip
     names = run_cells("04", *cells, **names)
     assert table["settings"] == names["SETTINGS"]
     room = names["classroom"]("mnist", chooser=1000)
@@ -147,6 +153,46 @@ def test_one_cell_of_the_stored_table_is_recomputed():
     told = names["scores_of"](masters, "teacher", room["train"][0]).transpose(0, 1).contiguous()
     teachers = names["errors_on"](masters, "teacher", room["test"])
     assert teachers.mean() == pytest.approx(np.mean(table["values"]["mnist"]["teachers"][:2]), abs=0.006)
-    again = np.array(names["long_training"](room, told, 8, names["SETTINGS"]["rate"], seeds=2)["test"])
-    before = np.array(table["values"]["mnist"]["8"]["test"])[:, :2]
-    assert np.abs(again.mean(1) - before.mean(1)).max() < 0.03 and abs(again.mean() - before.mean()) < 0.012
+    again = np.array(names["long_training"](room, told, 32, names["SETTINGS"]["rate"], seeds=2)["test"]).mean(1)
+    before = np.array(table["values"]["mnist"]["32"]["test"])[:, :2].mean(1)
+    assert np.abs(again - before).max() < 0.012 and abs(again.mean() - before.mean()) < 0.005
+    hard, soft = (table["settings"]["arms"].index(arm) for arm in ("hard labels", "soft, T = 4"))
+    assert again[hard] - again[soft] > 0.003, "arms that changed places would not pass"
+
+
+def test_the_interval_by_hand():
+    mean_and_interval = run_cells("04", "mean-and-interval", **LIBRARIES)["mean_and_interval"]
+    mean, reach = mean_and_interval([1.0] * 5 + [3.0] * 5)
+    assert mean == 2 and reach == pytest.approx(2.262 * np.sqrt(10 / 9) / np.sqrt(10))
+
+
+def test_the_classroom_keeps_its_three_parts_apart():
+    names = {**LIBRARIES, "load_pictures": load_pictures}
+    room = run_cells("04", "pictures", **names)["classroom"]("mnist", chooser=1000)
+    every = load_pictures("mnist", size=14)
+    assert torch.equal(room["train"][0], every.x[:7000].flatten(1)) and torch.equal(room["train"][1], every.y[:7000])
+    assert torch.equal(room["choose"][0], every.x[7000:].flatten(1)) and torch.equal(room["test"][1], every.test_y)
+    x, y = room["moved"]  # nine positions of the training pictures, the one in the middle unmoved
+    assert len(x) == 63_000 and torch.equal(y[:7000], every.y[:7000])
+    torch.testing.assert_close(x[4 * 7000 : 5 * 7000], every.x[:7000].flatten(1))
+
+
+def chosen_bias(change=()):
+    """The bias that is chosen where the training digits want 2 and the test digits 5."""
+    y, threes = torch.tensor([3, 3, 0, 0]), torch.tensor([True, True, False, False])
+
+    def scores(gap):  # 3s that lie `gap` behind, and others that lie a little more than that ahead
+        rows = torch.zeros(30, 4, 10)
+        rows[:, :, 0] = torch.tensor([gap - 0.1, gap - 0.1, gap + 0.1, gap + 0.1])
+        return rows
+
+    names = {**LIBRARIES, "digits": {"train": ("train", y), "test": ("test", y)}, "no_three": None, "threes": threes,
+             "scores_of": lambda game, net, x: scores(2.0), "test_scores": scores(5.0), "SOME_ARMS": ["a", "b", "c"]}  # fmt: skip
+    names = run_cells("04", "bias-run", change=change, **names)
+    assert names["BIASES"][names["chosen"]].unique().tolist() == [2.0]
+
+
+def test_the_bias_is_chosen_on_training_digits():
+    chosen_bias()
+    with pytest.raises(AssertionError):
+        chosen_bias(change=[("on_train.argmin(0)", 'errors_by_bias(test_scores, digits["test"][1], [3]).argmin(0)')])
