@@ -52,7 +52,9 @@ def test_the_formula_holds_wherever_the_sliders_go(best, apart, middle):
 
 
 def test_sharpness_by_hand():
-    sharpness = load("digits", "dull-net", "sharpness", means=torch.zeros(10, 1, 28, 28), check=print, **QUIET)["sharpness"]
+    sharpness = load("digits", "dull-net", "sharpness", means=torch.zeros(10, 1, 28, 28), check=print, **QUIET)[
+        "sharpness"
+    ]
     stripes = torch.zeros(1, 1, 28, 28)
     stripes[..., ::2] = 1  # each neighbour across differs by 1, none down
     assert math.isclose(sharpness(stripes), 1) and sharpness(torch.ones(2, 1, 28, 28)) == 0
