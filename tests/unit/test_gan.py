@@ -1,5 +1,6 @@
 """Notebook 05: V and the best D by hand, the two losses and their mutations, the buttons, the beginner, a stop."""
 
+import json
 import math
 import signal
 
@@ -243,17 +244,40 @@ def test_a_stopped_school_goes_on_as_if_it_had_not_been_stopped(capsys):
         assert torch.equal(stopped.state[net]["weights"], whole.state[net]["weights"])
 
 
-def school(change=()):
-    """The digits' game of the page, with a tenth of its lessons; the part of its drawings that is recognised."""
-    page = load("digits", "digit-nets", "digit-losses", change=[("ROUNDS = 1400", "ROUNDS = 500"), *change], **QUIET)
-    page["school"].train(until=500)
+def school(seed=0, change=()):
+    """The digits' game of the page, and the part of its drawings that is recognised."""
+    page = load("digits", "digit-nets", "digit-losses", "digit-school", change=change, **QUIET)
+    game = page["new_school"](seed)
+    game.train(until=page["ROUNDS"])
     z = torch.randn(500, page["Z"], generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        drawings = page["school"].member(0).G(z)
+        drawings = game.member(0).G(z)
     return (helpers.recognised(helpers.digit_judge(), drawings)[1] > 0.9).float().mean().item()
+
+
+SHORT = ("= 1400, 32", "= 500, 32")  # about a third of the lessons
 
 
 @pytest.mark.slow
 def test_digits_come_out_of_the_school_and_not_with_the_wrong_sign():
-    assert school() > 0.2
-    assert school([("F.softplus(-nets.D(nets.G(batch.z)))", "F.softplus(nets.D(nets.G(batch.z)))")]) < 0.05
+    assert school(change=[SHORT]) > 0.2
+    wrong = ("F.softplus(-nets.D(nets.G(batch.z)))", "F.softplus(nets.D(nets.G(batch.z)))")
+    assert school(change=[SHORT, wrong]) < 0.05
+
+
+def stored():
+    return json.loads(helpers.data_file("results/05_digits.json").read_text(encoding="utf-8"))
+
+
+def test_the_stored_table_was_made_with_the_settings_of_the_page():
+    page = load("digits", "digit-nets", "digit-losses", "digit-school", **QUIET)
+    wanted = {"rounds": page["ROUNDS"], "batch": page["BATCH"], "rate": page["RATE"], "Z": page["Z"], "pictures": 2000}
+    assert stored()["settings"] == wanted and list(stored()["seeds"]) == list("0123")
+    assert stored()["torch"] and stored()["seconds"] > 0
+    for part, classes, distance, sharp in stored()["seeds"].values():
+        assert part > 0.4 and classes >= 9 and 2 < distance < 100 and abs(sharp - 1) < 0.2
+
+
+@pytest.mark.slow
+def test_one_row_of_the_stored_table_trained_again():
+    assert abs(school(seed=1) - stored()["seeds"]["1"][0]) < 0.1
