@@ -116,7 +116,7 @@ def browser_page(executable):
             browser.close()
 
 
-def open_and_run(page, address, path, seconds=240):
+def open_and_run(page, address, path, seconds=420):
     """Open a notebook, wait until its kernel is ready, run all cells, wait until the last has run; return its errors."""
     page.goto(address.format(path=path))
     page.wait_for_function(READY, arg=path, timeout=120_000)

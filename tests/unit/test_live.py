@@ -135,6 +135,8 @@ def test_sliders(control, kind):
 def test_a_log_slider_keeps_its_value():
     assert slider("T", 0.1, 10, 1.0, log=True).value == 1.0
     assert slider("T", 0.2, 2.0, 0.6, step=0.1).value == 0.6
+    assert slider("T", 0.1, 10, 1.0, log=True).readout_format == ".2f"
+    assert slider("rate", 0.001, 0.1, 0.02, log=True).readout_format == ".4f", "or the readout would say 0.00"
 
 
 def test_a_menu_begins_where_it_is_told():
