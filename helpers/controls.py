@@ -12,7 +12,11 @@ def slider(description, low, high, value, step=None, log=False):
     common = {"description": description, "value": value, "style": WIDE, "layout": widgets.Layout(width="300px")}
     if log:
         return widgets.FloatLogSlider(
-            min=math.log10(low), max=math.log10(high), step=step or 0.02, readout_format=".2f", **common
+            min=math.log10(low),
+            max=math.log10(high),
+            step=step or 0.02,
+            readout_format=".2f" if low >= 0.01 else ".4f",
+            **common,
         )
     if all(isinstance(number, int) for number in (low, high, value, step or 1)):
         return widgets.IntSlider(min=low, max=high, step=step or 1, **common)

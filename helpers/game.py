@@ -119,6 +119,19 @@ class Game:
         return {name: rows_of(draw, numbers[draw.names], self.data.get(name)) for name, draw in plan.fields.items()}
 
     @in_turn
+    def set_rate(self, player, lr):
+        """Give a player another learning rate from here on: one number, or one for each member (a live slider's way).
+
+        A checkpoint belongs to the rates that it was written with: set them before `load`, too.
+        """
+        if player not in self.players:
+            raise CourseError(f"set_rate knows no player {player!r}; they are {', '.join(self.players)}.")
+        rates = torch.as_tensor(lr, dtype=torch.get_default_dtype(), device=self.device)
+        if rates.dim() > 1 or rates.numel() not in (1, len(self.members)) or not (rates >= 0).all():
+            raise CourseError(f"A learning rate is one number, 0 or more, or one for each member; set_rate got {lr}.")
+        self.rates[player].copy_(rates.expand(len(self.members)))  # in place: the groups of members look at it
+
+    @in_turn
     def save(self, path):
         """Write everything that training needs to go on exactly from here to one file, replaced as a whole."""
         checkpoint.save(self, path)

@@ -7,6 +7,7 @@ alike on ipywidgets 7.7 (Colab) and 8.
 
 import base64
 import html
+import inspect
 import io
 import os
 import sys
@@ -71,7 +72,7 @@ class Live:
         # its own size, not stretched to the page: letters stay sharp; on a phone, as wide as the screen
         self.image = widgets.Image(format="png", layout=widgets.Layout(align_self="flex-start", max_width="100%"))
         self.png = b""
-        text = self._call()  # the first time an error is the author's, not the student's: let it be seen
+        *_, text = self._texts()  # the first time an error is the author's, not the student's: let it be seen
         self.picture = Picture(figure, moving) if figure is not None else None  # after it, for the layout to fit
         self._show(text)
         for name, control in controls.items():
@@ -96,21 +97,22 @@ class Live:
     def update(self):
         """Redraw. What cannot be drawn gets one sentence, and the last good picture stays."""
         try:
-            text = self._call()
+            for text in self._texts():
+                self._show(text)
         except CourseError as error:
             self._say(f"✗ {error}", bad=True)
         except Exception as error:  # a widget's callback has nowhere to show a traceback
             what = "picture cannot be drawn" if self.picture else "cannot be done"
             self._say(f"✗ This {what} ({type(error).__name__}: {error}).", bad=True)
-        else:
-            self._show(text)
 
     def _clicked(self, name):
         self.clicks[name] += 1
         self.update()
 
-    def _call(self):
-        return self.redraw(**{n: self.clicks.get(n, getattr(c, "value", None)) for n, c in self.controls.items()})
+    def _texts(self):
+        """The sentence that redraw returns, or each of those that it yields."""
+        given = self.redraw(**{n: self.clicks.get(n, getattr(c, "value", None)) for n, c in self.controls.items()})
+        return given if inspect.isgenerator(given) else [given]
 
     def _show(self, text):
         if self.picture:
@@ -135,7 +137,7 @@ def live(figure, redraw, *, moving=(), **controls):
 
     `redraw(**values)` changes the figure's artists and returns the sentence that says what the picture now shows. It
     gets a control's value under the control's name; for a button, the number of clicks. To refuse an entry it raises
-    CourseError.
+    CourseError. A redraw that yields several sentences is a short film: the picture is shown at each of them.
     `moving`: the artists that redraw changes, if nothing else changes (see Picture); they are then drawn much faster.
     """
     return Live(figure, redraw, controls, moving)

@@ -116,7 +116,7 @@ def browser_page(executable):
             browser.close()
 
 
-def open_and_run(page, address, path, seconds=240):
+def open_and_run(page, address, path, seconds=420):
     """Open a notebook, wait until its kernel is ready, run all cells, wait until the last has run; return its errors."""
     page.goto(address.format(path=path))
     page.wait_for_function(READY, arg=path, timeout=120_000)
@@ -154,6 +154,17 @@ class Panel:
                 return now
             time.sleep(0.05)
         raise AssertionError(f"nothing changed within {seconds} s: {words!r}")
+
+    def wait_until_still(self, still=1.5, seconds=120):
+        """Wait until the sentence has not changed for `still` seconds; return those that were seen."""
+        seen, since, end = [self.words()], time.monotonic(), time.monotonic() + seconds
+        while time.monotonic() - since < still:
+            assert time.monotonic() < end, f"still moving after {seconds} s: {seen[-1]!r}"
+            time.sleep(0.05)
+            if (now := self.words()) != seen[-1]:
+                seen.append(now)
+                since = time.monotonic()
+        return seen
 
     def wait_for_picture(self, picture, seconds=60):
         """Wait until the picture differs from `picture`: the page decodes it a moment after the sentence is there."""

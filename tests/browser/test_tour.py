@@ -130,11 +130,35 @@ def choose_from_menus(panel, tour):
 
 
 def press_buttons(panel, tour):
+    """Each button changes the sentence and the picture; one that plays a film is waited for."""
     for button in panel.box.locator("button.widget-button, button.jupyter-button").all():
-        words = panel.words()
+        words, picture = panel.words(), panel.picture() if panel.box.locator("img").count() else None
         button.click()
         panel.wait_for_change(words)
+        panel.wait_until_still()
+        if picture:
+            panel.wait_for_picture(picture)
         tour["buttons"] += 1
+
+
+def test_the_game_of_05_steps_and_plays(lab):
+    """step D and step G move one player only, play is seen as a film, reset begins again."""
+    _, page, address, _ = lab
+    assert not open_and_run(page, address, "notebooks/05_gan.ipynb")
+    panel = Panel(page.locator(".course-live").filter(has=page.get_by_role("button", name="step D")))
+    panel.box.scroll_into_view_if_needed()
+    start = panel.words()
+    assert "D has had 0 turns, G 0" in start
+    for name, says in [("step D", "D has had 5 turns, G 0"), ("step G", "D has had 5 turns, G 5")]:
+        words, picture = panel.words(), panel.picture()
+        panel.box.get_by_role("button", name=name).click()
+        assert says in panel.wait_for_change(words)
+        panel.wait_for_picture(picture)
+    panel.box.get_by_role("button", name="play").click()
+    seen = panel.wait_until_still()
+    assert len(seen) > 5 and "D has had 125 turns, G 125" in seen[-1], "a film, not only its end"
+    panel.box.get_by_role("button", name="reset").click()
+    assert panel.wait_for_change(seen[-1]) == start
 
 
 def test_the_hand_in_of_01(lab):

@@ -64,6 +64,24 @@ def test_every_member_learns_at_its_own_rate():
     assert game.history["line"].shape == (100, 6) and list(game.history) == ["line"]
 
 
+@pytest.mark.parametrize("group", [None, 1])
+def test_a_rate_set_later_is_as_if_it_had_been_there(group):
+    at_once, later = (line(members=3, group=group) for _ in range(2))
+    for game, rates in [(at_once, [0.05]), (later, [0.05, 0.05])]:
+        for rate in rates:
+            game.set_rate("line", rate)
+            game.train(10 // len(rates))
+    assert torch.equal(at_once.state["line"]["weights"], later.state["line"]["weights"])
+    before = later.state["line"]["weights"].clone()
+    later.set_rate("line", [0, 0.1, 0])
+    later.train(5)
+    moved = (later.state["line"]["weights"] - before).abs().amax(1)
+    assert moved[0] == moved[2] == 0 < moved[1]
+    for wrong, words in [(("line", -1), "0 or more"), (("line", [1, 2]), "one for each"), (("G", 1), "no player")]:
+        with pytest.raises(CourseError, match=words):
+            later.set_rate(*wrong)
+
+
 def test_plain_gradient_descent():
     game = line(members=3)
     game.players["line"].optimiser = "sgd"

@@ -1,7 +1,5 @@
 """Notebook 04: its loss by hand and against four real mistakes, its controls, its stored table against its code."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,7 @@ import torch.nn.functional as F
 from notebook_code import run_cells
 from torch import nn
 
-from helpers import CourseError, Game, Player, choice, data_file, falling, load_pictures, rows, slider, sweep
+from helpers import CourseError, Game, Player, choice, falling, load_pictures, load_results, rows, slider, sweep
 
 LIBRARIES = {"np": np, "torch": torch, "F": F, "nn": nn}
 CORE = {"Game": Game, "Player": Player, "rows": rows, "sweep": sweep, "falling": falling, "device": torch.device("cpu")}
@@ -125,7 +123,7 @@ def test_targets_of_each_source():
 
 
 def stored():
-    return json.loads(data_file("results/04_distillation.json").read_text())
+    return load_results("04_distillation")
 
 
 def test_the_table_that_is_shown_is_drawn_as_stored():

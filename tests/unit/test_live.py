@@ -135,6 +135,8 @@ def test_sliders(control, kind):
 def test_a_log_slider_keeps_its_value():
     assert slider("T", 0.1, 10, 1.0, log=True).value == 1.0
     assert slider("T", 0.2, 2.0, 0.6, step=0.1).value == 0.6
+    assert slider("T", 0.1, 10, 1.0, log=True).readout_format == ".2f"
+    assert slider("rate", 0.001, 0.1, 0.02, log=True).readout_format == ".4f", "or the readout would say 0.00"
 
 
 def test_a_menu_begins_where_it_is_told():
@@ -159,3 +161,24 @@ def test_style_gives_chinese_and_a_layout(recwarn):
     assert not [w for w in recwarn if "Glyph" in str(w.message)], "a character of the poems is drawn as a box"
     assert (picture < 128).any() and plt.rcParams["figure.constrained_layout.use"]
     assert plt.rcParams["axes.prop_cycle"].by_key()["color"][0] == COLOURS["data"] == "#0072B2"
+
+
+def test_a_redraw_that_yields_is_a_film(monkeypatch):
+    figure, axes = plt.subplots(figsize=(4, 3), dpi=50)
+    (bar,) = axes.bar([0], [1])
+    axes.set_ylim(0, 10)
+
+    def film(play):
+        for height in range(1, 4):
+            bar.set_height(height * (1 + play))
+            yield f"{play}: {height}"
+        if play == 2:
+            raise CourseError("The reel is torn.")
+
+    panel, shown = live(figure, film, moving=[bar], play=button("play")), []
+    assert panel.text == "0: 3"
+    monkeypatch.setattr(panel, "_say", lambda text, bad=False: shown.append((text, panel.png)))
+    panel.set(play=1)
+    assert [text for text, _ in shown] == ["1: 1", "1: 2", "1: 3"] and len({png for _, png in shown}) == 3
+    panel.set(play=1)
+    assert shown[-1][0] == "✗ The reel is torn."
