@@ -153,3 +153,53 @@ def test_the_game_does_plain_descent_and_knows_who_blew_up():
     np.testing.assert_array_equal(names["errors_of"](calm, right), before)  # η = 0 changes nothing
     names["learn"](wild, 200)
     assert np.isinf(names["errors_of"](wild, right)).all() and len(wild.frozen) == 3
+
+
+class Artist:
+    """Stands in for a line or a text of a figure: whatever it is told, it takes."""
+
+    def __getattr__(self, name):
+        return lambda *given, **named: None
+
+
+def draw(cells, change=(), **names):
+    artists = ["net_nodes", "path_line", "gap_line", "loss_walk", "slope_walk"]
+    names = {**{name: Artist() for name in artists}, **notebook, "net_nodes": [Artist()] * 6, **names}
+    return run_cells("02", cells, change=change, **names)
+
+
+def test_the_picture_of_the_network_says_when_all_three_are_off():
+    W, b, v = np.array([[0.5, -1.0], [1.0, 1.0], [-1.0, 0.5]]), np.array([0.5, -2.0, 0.0]), np.array([2.0, 1.0, -1.0])
+    draw_network = draw("network-draw", W=W, b=b, v=v, c=0.5)["draw_network"]
+    assert draw_network(0.7, 1.0, "ReLU").endswith("y = 0.500. All three are off: only c = 0.5 is left.")
+    for x in ((0.0, 0.0), (1.0, 2.0), (0.4, 1.0), (1.0, 0.9), (0.8, 1.3)):  # outside the small triangle
+        assert "off" not in draw_network(*x, "ReLU")
+
+
+def test_the_sliders_of_descent_say_what_happens():
+    draw_descent = draw("descent-draw", curvature=14 / 3)["draw_descent"]
+    assert draw_descent(2.0, 0.6).endswith("it begins at the answer, where the slope is 0, and stays there.")
+    assert "so it converges" in draw_descent(-2.0, 0.425) and "so it diverges" in draw_descent(-2.0, 0.43)
+
+
+def test_every_start_of_the_two_valleys_reaches_the_place_that_its_side_belongs_to():
+    """No artefact of the step: above 1/√3 less slope means the valley, below it the hilltop; and no −0.000."""
+    draw_valleys = draw("smaller-draw")["draw_valleys"]
+    for tenths in range(-28, 29):
+        start = tenths / 20
+        ends = [np.sign(start) if start else 0, np.sign(start) if abs(start) > 3**-0.5 else 0]
+        words = draw_valleys(start)
+        assert words.endswith(f"ends at {ends[0]:.3f}, making the slope smaller at {ends[1] + 0.0:.3f}.")
+        assert "-0.000" not in words
+
+
+def test_if_all_blew_up_the_sentence_says_so():
+    names = run_cells("02", "learn-code", "learn-draw", np=np, torch=torch, errors_of=lambda game, right: game.errors)
+
+    class Blown:
+        errors = np.full(64, np.inf)
+
+        def evaluate(self, what):
+            return np.full((64, 121), np.nan)
+
+    assert names["show_machines"](Artist(), Blown(), None) == "all 64 blew up."

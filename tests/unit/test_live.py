@@ -1,11 +1,15 @@
 """Live figures: what moves redraws, what cannot be drawn gets a sentence, nothing good is lost."""
 
+import ast
 import base64
 import io
+import math
+import re
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from common import masters, read_notebook, source
 from PIL import Image
 
 from helpers import COLOURS, CourseError, button, choice, live, live_figures, slider, textbox, use_style
@@ -135,8 +139,69 @@ def test_sliders(control, kind):
 def test_a_log_slider_keeps_its_value():
     assert slider("T", 0.1, 10, 1.0, log=True).value == 1.0
     assert slider("T", 0.2, 2.0, 0.6, step=0.1).value == 0.6
-    assert slider("T", 0.1, 10, 1.0, log=True).readout_format == ".2f"
-    assert slider("rate", 0.001, 0.1, 0.02, log=True).readout_format == ".4f", "or the readout would say 0.00"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step"),
+    [(-4.0, 4.0, 0.1), (0.01, 0.99, 0.01), (-5.0, 15.0, 0.2), (0.0, 100.0, 1.0), (0.0, 0.02, 0.0002), (0.0, 3e4, 500)],
+)
+def test_a_step_that_nobody_chose_is_round(low, high, step):
+    control = slider("a", low, high, low)
+    assert control.step == step
+    assert 0 <= (high - low) / step <= 100 + 1e-6
+
+
+def test_a_slider_begins_where_a_browser_leaves_it():
+    """In steps from `low` on, in powers of ten for a log slider; a value between two steps is the author's error."""
+    for control in (slider("η", 0.003, 1, 0.1, log=True), slider("T", 0.1, 3, 0.5, log=True)):
+        steps = (math.log10(control.value) - control.min) / control.step
+        assert abs(steps - round(steps)) < 1e-9 and 0.015 < control.step < 0.025
+    for off in ({"value": 0.55, "step": 0.1}, {"value": 1.5}, {"value": 0.505}):
+        with pytest.raises(CourseError, match="The slider 'a' cannot begin at"):
+            slider("a", 0.0, 1.0, **off)
+    with pytest.raises(CourseError, match="cannot begin at 30: it goes from 0 to 100 by 20"):
+        slider("a", 0, 100, 30, step=20)
+    with pytest.raises(CourseError, match="cannot begin"):
+        slider("a", 0.1, 10, 0.5, step=0.1, log=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "readout"),
+    [
+        ({"low": 0.01, "high": 0.6, "value": 0.4, "step": 0.005}, ".3f"),
+        ({"low": 0.0, "high": 1.0, "value": 0.4}, ".2f"),
+        ({"low": -4.0, "high": 4.0, "value": 1.0}, ".1f"),
+        ({"low": 0.25, "high": 4.25, "value": 0.75, "step": 0.5}, ".2f"),
+        ({"low": 0.003, "high": 1, "value": 0.1, "log": True}, ".3g"),
+    ],
+)
+def test_a_slider_shows_as_many_digits_as_its_step_needs(given, readout):
+    assert slider("a", **given).readout_format == readout
+
+
+def test_a_long_description_leaves_the_track_its_width():
+    for words in ("x", "wrong class ahead by", "data: bumps apart"):
+        layout = slider(words, 0.0, 1.0, 0.5).layout
+        assert int(layout.width.removesuffix("px")) >= 240 + 7 * len(words) and layout.max_width == "100%"
+
+
+def sliders_of(path):
+    """The `slider(…)` calls of a notebook whose arguments are plain numbers."""
+    for cell in read_notebook(path)["cells"]:
+        if cell["cell_type"] == "code":
+            plain = "\n".join(line for line in source(cell).splitlines() if line.strip()[:1] not in ("%", "!"))
+            for call in ast.walk(ast.parse(re.sub(r"= *[%!].*", "= 0", plain))):
+                if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "slider":
+                    parts = [*call.args[1:], *(keyword.value for keyword in call.keywords)]
+                    if not any(isinstance(node, ast.Name | ast.Call) for part in parts for node in ast.walk(part)):
+                        yield call
+
+
+@pytest.mark.parametrize("path", masters(), ids=lambda path: path.stem)
+def test_every_slider_of_the_notebooks_stands_on_its_grid(path):
+    for call in sliders_of(path):
+        call.args[0] = ast.Constant("a")
+        eval(ast.unparse(call), {"slider": slider})
 
 
 def test_a_menu_begins_where_it_is_told():

@@ -1,9 +1,13 @@
 """Notebook 00 in a kernel of today and in one of Colab's generation: the magics work, the verdicts judge what was mended."""
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
 from common import NOTEBOOKS
 from kernels import kernel_for, run, text_of
+from notebook_code import run_cells
+
+from helpers import CourseError, parse_numbers
 
 PATH = NOTEBOOKS / "00_jupyter_warm_up.ipynb"
 MOVE = """def move({argument}):
@@ -57,7 +61,12 @@ def test_each_mending_gets_its_verdict(kernel):
         judging, added = notebook.cells[place], []
         for n, (code, verdict) in enumerate(tries.values()):
             name = f"{judge}-{n}"
-            added += [nbformat.v4.new_code_cell(code, id=f"try-{name}"), nbformat.from_dict({**judging, "id": name})]
+            verdict_of = "judge_move" if judge == "name-judge" else "judge_wave"
+            pressed = f"{judging.source}\nprint({verdict_of}(1))"  # as after the first click
+            added += [
+                nbformat.v4.new_code_cell(code, id=f"try-{name}"),
+                nbformat.from_dict({**judging, "source": pressed, "id": name}),
+            ]
             added[-2].metadata["tags"] = ["raises-exception"]  # a student's error: the verdict still has to come
             wanted[name] = verdict
         notebook.cells[place + 1 : place + 1] = added
@@ -95,3 +104,14 @@ def test_save_takes_the_number_of_a_box(kernel, tmp_path):
     boxes = ["one = 1", f"%save -f {tmp_path}/box.py 1", f"print(open('{tmp_path}/box.py').read())"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(box) for box in boxes])
     assert "one = 1" in text_of(run(notebook, tmp_path, kernel).cells[-1])
+
+
+def test_a_style_that_is_none_is_refused():
+    figure, axes = plt.subplots()
+    names = {"parse_numbers": parse_numbers, "CourseError": CourseError, "points_axes": axes}
+    draw_points = run_cells("00", "points-draw", **names)["draw_points"]
+    plt.close(figure)
+    assert draw_points("1, 4", " g^ ").startswith("2 numbers as")
+    for style, why in ((" ", "No style was given"), ("hello", "is not a style")):
+        with pytest.raises(CourseError, match=why):
+            draw_points("1, 4", style)
