@@ -227,34 +227,39 @@ def test_the_lines():
     np.testing.assert_allclose(page["line_measures"](0.0), 0, atol=1e-12)
 
 
+def stored_table():
+    return json.loads(data_file("results/06_modes.json").read_text(encoding="utf-8"))
+
+
 def test_stored_table_belongs_to_the_pages_settings():
-    stored = json.loads(data_file("results/06_modes.json").read_text())
+    stored = stored_table()
     page = run_cells("06", "game-code", **page_names())
-    long = run_cells("06", "full-code", **NAMES, LOSSES=page["LOSSES"])
-    assert stored["settings"] == page["SETTINGS"] and stored["steps"] == long["LONG_STEPS"]
-    assert set(stored["versions"]) == {"torch"} and all(s > 0 for t in stored["seconds"].values() for s in t.values())
-    for toy in ("ring", "grid"):
-        assert list(stored["results"][toy]) == list(page["LOSSES"])
-        assert all(np.array(r, dtype=float).shape == (16, 4) for r in stored["results"][toy].values())
+    races = run_cells("06", "full-code", **NAMES, LOSSES=page["LOSSES"])["RACES"]
+    assert stored["settings"] == page["SETTINGS"] and set(stored["versions"]) == {"torch"}
+    assert {n: (r["toy"], r["steps"], list(r["results"])) for n, r in stored["races"].items()} == races
+    for race in stored["races"].values():
+        assert all(np.array(r, dtype=float).shape == (16, 4) for r in race["results"].values())
+        assert all(seconds > 0 for seconds in race["seconds"].values())
 
 
 def test_stored_table_keeps_its_promises():
-    stored = json.loads(data_file("results/06_modes.json").read_text())["results"]
-    ring, grid = ({k: np.array(v, dtype=float) for k, v in stored[toy].items()} for toy in ("ring", "grid"))
-    assert any((r[:, :2] == 8).all() and r[:, 2].mean() >= 90 for r in ring.values())
-    assert any(r[:, 0].mean() >= 24.5 for r in grid.values())
+    results = {
+        n: {k: np.array(v, dtype=float) for k, v in r["results"].items()} for n, r in stored_table()["races"].items()
+    }
+    assert any((r[:, :2] == 8).all() and r[:, 2].mean() >= 90 for r in results["ring"].values())
+    assert any(r[:, 0].mean() >= 24.5 for r in results["grid, longer"].values())
 
 
 @pytest.mark.slow
 def test_a_cell_of_the_stored_table_computed_anew():
     """Two seeds of one loss on the ring, at full length: within what 16 seeds scatter."""
-    stored = json.loads(data_file("results/06_modes.json").read_text())
-    steps, was = stored["steps"]["ring"], np.array(stored["results"]["ring"]["non-saturating"], dtype=float)
-    game = make_game("non-saturating", steps=steps, seeds=2)
-    game.train(until=steps, progress=False)
+    race = stored_table()["races"]["ring"]
+    was = np.array(race["results"]["non-saturating"], dtype=float)
+    game = make_game("non-saturating", steps=race["steps"], seeds=2)
+    game.train(until=race["steps"], progress=False)
     drawn = game.evaluate(lambda nets, member: nets.G(torch.randn(2500, 2)))
     now = np.array([n["count_modes"](points, "ring") for points in drawn])
-    room = np.maximum(3 * was.std(axis=0, ddof=1), [0.5, 0.5, 6, 0.1])
+    room = np.maximum(4 * was.std(axis=0, ddof=1), [1, 2, 8, 0.2])
     assert (np.abs(now - was.mean(axis=0)) < room).all(), (now, was.mean(axis=0), room)
 
 
