@@ -11,6 +11,7 @@ _HOME = {
     "Game": "game",
     "Player": "players",
     "Schedule": "optimisers",
+    "TrainingPicture": "training_picture",
     "button": "controls",
     "check": "checks",
     "check_gpu": "gpu",
