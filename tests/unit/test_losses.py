@@ -256,3 +256,73 @@ def passes(test):
     except (AssertionError, CourseError, RuntimeError, pytest.fail.Exception):
         return False
     return True
+
+
+# Section 8, the race on digits.
+
+
+def race_choices(change=()):
+    """The race's table with made-up errors: on the digits to choose by, rate 1 is best; on the test digits, rate 4."""
+    from helpers import sweep
+
+    rates = [0.25, 1.0, 4.0]
+    entrants = sweep(seed=range(16), loss=[0, 1, 2], learning_rate=rates, prejudice=[0.0])
+    rate, loss = entrants.column("learning_rate"), entrants.column("loss")
+    made = {"choose": np.abs(np.log(rate)) + loss / 10, "test": 2 - np.log(rate) + loss / 10}
+
+    class game:
+        @staticmethod
+        def evaluate(_):
+            return made[game.part]
+
+    class parts(dict):
+        def __getitem__(self, part):
+            game.part = part
+            return torch.zeros(1)
+
+    names = {**NAMES, "digits": parts(), "labels": parts(), "device": "cpu", "race": game, "entrants": entrants,
+             "RATES": rates, "to_choose": "choose", "to_test": "test"}  # fmt: skip
+    page = run_cells("03", "race-errors", change=list(change), **names)
+    assert page["tested"].shape == (3, 3, 16)
+    np.testing.assert_allclose(page["chosen_on"][:, 1].mean(axis=1), [0, 0.1, 0.2], atol=1e-12)
+    assert page["best"].tolist() == [1, 1, 1]
+    return page
+
+
+def test_each_loss_gets_the_rate_that_the_other_digits_choose():
+    mean, reach = race_choices()["mean_and_interval"](np.array([[1.0] * 8 + [3.0] * 8]))
+    assert mean[0] == 2 and math.isclose(reach[0], 2.131 * math.sqrt(16 / 15) / 4)
+    with pytest.raises(AssertionError):
+        race_choices([("best = chosen_on", "best = tested")])
+
+
+def race_losses(*change):
+    names = {**NAMES, **n, "three_losses": load(*change)["three_losses"]}
+    page = run_cells("03", "race-loss", **names)
+
+    class nets:
+        runner = torch.nn.Identity()
+
+    class batch:
+        x, y = torch.tensor([[2.0, 0.0, 1.0], [0.0, 3.0, 0.0]]), torch.eye(3)[:2]
+
+    def member(loss, prejudice=0.0):
+        return type("member", (), {"loss": torch.tensor(loss), "prejudice": torch.tensor(prejudice)})
+
+    q = torch.softmax(batch.x, -1)
+    crossed = -(q[0, 0].log() + q[1, 1].log()) / 2
+    wanted = [((q - batch.y) ** 2).sum(1).mean(), crossed, crossed]  # for a one-hot truth, KL is cross-entropy
+    for loss, value in enumerate(wanted):
+        torch.testing.assert_close(page["race_loss"](nets, batch, member(loss)), value)
+    ahead = page["scores_of"](nets, batch.x, member(0, 10.0)) - batch.x
+    torch.testing.assert_close(ahead, torch.tensor([[10.0, 0, 0]] * 2))
+
+
+def test_the_races_losses_and_the_prejudice():
+    race_losses()
+
+
+@pytest.mark.parametrize("old, new", [("torch.xlogy(p, p)", "p * p.log()"), ("(torch.xlogy(p, p) - p", "(p")])
+def test_a_wrong_kl_in_the_race_is_caught(old, new):
+    with pytest.raises(AssertionError):
+        race_losses((old, new))
