@@ -15,6 +15,7 @@ UNWANTED = {
     "a Windows path": r"[A-Z]:\\\\",
     "a key": r"(?:sk-|ghp_|AKIA|AIza|hf_)[A-Za-z0-9]{16,}",
     "an object's address": r"at 0x[0-9a-f]{6,}",
+    "a progress bar that has stopped": r"\d+%\|",
     "a traceback": r"Traceback \(most recent",
 }
 

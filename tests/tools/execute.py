@@ -87,6 +87,7 @@ def _split_lines(notebook):
 
 
 if __name__ == "__main__":
+    os.environ["COURSE_PROGRESS"] = "0"  # a bar is for who waits: stored, it would stand on the page for ever
     chosen = [path for path in masters() if not sys.argv[1:] or path.name.startswith(tuple(sys.argv[1:]))]
     if not chosen:
         sys.exit(f"No notebook in {NOTEBOOKS.name}/ starts with {' or '.join(sys.argv[1:])}.")
