@@ -1,6 +1,5 @@
 """Notebook 06: the counter on known answers, the losses by hand, the lines, and mutations that these catch."""
 
-import json
 import math
 import types
 
@@ -16,8 +15,8 @@ from helpers import (
     Game,
     Player,
     check,
-    data_file,
     falling,
+    load_results,
     normal,
     rows,
     sweep,
@@ -228,23 +227,23 @@ def test_the_lines():
 
 
 def stored_table():
-    return json.loads(data_file("results/06_modes.json").read_text(encoding="utf-8"))
+    return load_results("06_modes")
 
 
 def test_stored_table_belongs_to_the_pages_settings():
     stored = stored_table()
     page = run_cells("06", "game-code", **page_names())
     races = run_cells("06", "full-code", **NAMES, LOSSES=page["LOSSES"])["RACES"]
-    assert stored["settings"] == page["SETTINGS"] and set(stored["versions"]) == {"torch"}
-    assert {n: (r["toy"], r["steps"], list(r["results"])) for n, r in stored["races"].items()} == races
-    for race in stored["races"].values():
+    assert stored["settings"] == page["SETTINGS"] and set(stored["versions"]) == {"python", "torch", "numpy"}
+    assert {n: (r["toy"], r["steps"], list(r["results"])) for n, r in stored["values"].items()} == races
+    for race in stored["values"].values():
         assert all(np.array(r, dtype=float).shape == (16, 4) for r in race["results"].values())
         assert all(seconds > 0 for seconds in race["seconds"].values())
 
 
 def test_stored_table_keeps_its_promises():
     results = {
-        n: {k: np.array(v, dtype=float) for k, v in r["results"].items()} for n, r in stored_table()["races"].items()
+        n: {k: np.array(v, dtype=float) for k, v in r["results"].items()} for n, r in stored_table()["values"].items()
     }
     assert any((r[:, :2] == 8).all() and r[:, 2].mean() >= 90 for r in results["ring"].values())
     assert any(r[:, 0].mean() >= 24.5 for r in results["grid, longer"].values())
@@ -253,7 +252,7 @@ def test_stored_table_keeps_its_promises():
 @pytest.mark.slow
 def test_a_cell_of_the_stored_table_computed_anew():
     """Two seeds of one loss on the ring, at full length: within what 16 seeds scatter."""
-    race = stored_table()["races"]["ring"]
+    race = stored_table()["values"]["ring"]
     was = np.array(race["results"]["non-saturating"], dtype=float)
     game = make_game("non-saturating", steps=race["steps"], seeds=2)
     game.train(until=race["steps"], progress=False)
