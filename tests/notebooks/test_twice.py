@@ -25,7 +25,8 @@ for panel in panels:
             panel.set(**{name: control.max})
             panel.set(**{name: control.min})
         elif hasattr(control, "options"):
-            panel.set(**{name: control.options[-1]})
+            last = control.options[-1]
+            panel.set(**{name: last[1] if isinstance(last, tuple) else last})  # a pair of word and value
         else:
             panel.set(**{name: "!"})
         assert "cannot be" not in panel.text, (control.description, panel.text)
