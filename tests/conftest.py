@@ -1,11 +1,27 @@
 """Shared fixtures: notebooks and their cells, figures without a screen, and what counts as slow."""
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import matplotlib
 import pytest
 
 matplotlib.use("agg")
+
+
+def pytest_configure(config):
+    """One folder for what kernels train in this run, shared by the workers: see trained_once/trained_once.py."""
+    if not hasattr(config, "workerinput"):
+        config.trained = os.environ["COURSE_TRAINED"] = tempfile.mkdtemp()
+        places = [str(Path(__file__).parent / "trained_once"), os.environ.get("PYTHONPATH")]
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, places))
+
+
+def pytest_unconfigure(config):
+    if hasattr(config, "trained"):
+        shutil.rmtree(config.trained, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items):
