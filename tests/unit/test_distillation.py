@@ -1,5 +1,6 @@
 """Notebook 04: its loss by hand and against four real mistakes, its controls, its stored table against its code."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -7,7 +8,19 @@ import torch.nn.functional as F
 from notebook_code import run_cells
 from torch import nn
 
-from helpers import CourseError, Game, Player, choice, falling, load_pictures, load_results, rows, slider, sweep
+from helpers import (
+    COLOURS,
+    CourseError,
+    Game,
+    Player,
+    choice,
+    falling,
+    load_pictures,
+    load_results,
+    rows,
+    slider,
+    sweep,
+)
 
 LIBRARIES = {"np": np, "torch": torch, "F": F, "nn": nn}
 CORE = {"Game": Game, "Player": Player, "rows": rows, "sweep": sweep, "falling": falling, "device": torch.device("cpu")}
@@ -258,6 +271,17 @@ def test_one_cell_of_the_stored_table_is_recomputed():
         assert np.abs(again - before).max() < reach and abs(again.mean() - before.mean()) < 0.005
     hard, soft = (table["settings"]["arms"].index(arm) for arm in ("hard labels", "soft, T = 4"))
     assert again[hard] - again[soft] > 0.003, "arms that changed places would not pass"
+
+
+def test_an_arm_of_a_students_own_is_drawn_and_grey():
+    """Exercise 1 adds a seventh arm with a source of its own; the figure has no colour for it."""
+    names = run_cells("04", "mean-and-interval", "arms", **LIBRARIES)
+    names |= {"plt": plt, "COLOURS": COLOURS, "teacher_errors": np.array([0.03]), "live_errors": np.full((7, 10), 0.05)}
+    names["ARMS"]["half and half"] = ("half", 4)
+    axes = run_cells("04", "race-figure", **names)["axes"]
+    assert [label.get_text() for label in axes.get_yticklabels()][-1] == "half and half"
+    assert names["COLOURS"]["quiet"] in {line.get_color() for line in axes.lines if line.get_ydata()[0] > 6}
+    plt.close("all")
 
 
 def test_the_interval_by_hand():
