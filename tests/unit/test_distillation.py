@@ -1,5 +1,6 @@
 """Notebook 04: its loss by hand and against four real mistakes, its controls, its stored table against its code."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -7,7 +8,19 @@ import torch.nn.functional as F
 from notebook_code import run_cells
 from torch import nn
 
-from helpers import CourseError, Game, Player, choice, falling, load_pictures, load_results, rows, slider, sweep
+from helpers import (
+    COLOURS,
+    CourseError,
+    Game,
+    Player,
+    choice,
+    falling,
+    load_pictures,
+    load_results,
+    rows,
+    slider,
+    sweep,
+)
 
 LIBRARIES = {"np": np, "torch": torch, "F": F, "nn": nn}
 CORE = {"Game": Game, "Player": Player, "rows": rows, "sweep": sweep, "falling": falling, "device": torch.device("cpu")}
@@ -76,6 +89,7 @@ def errors(change=()):
     """The mean training errors of the soft arm at T = 4 after a short training."""
     names, room, answers = school(change)
     game = names["students"](room, answers, width=16, steps=150, seeds=2, arms={"soft": ("soft", 4)})
+    game.train(until=150)
     x, y = room["train"]
     return game.evaluate(lambda nets, member: (nets.student(x).argmax(-1) != y).float().mean()).mean()
 
@@ -122,6 +136,33 @@ def test_targets_of_each_source():
     assert moved > 0.99
 
 
+def batch_is_right(change=()):
+    """What a student's loss receives: every answer, scrambled answer and class mean belongs to its own picture."""
+    names, room, answers = school(change)
+    x, y = room["train"]
+    batch = names["students"](room, answers, width=4, steps=1, seeds=2, arms={"soft": ("soft", 4)}).batch("student")
+    picture = (batch["x"][1][:, None] == x).all(-1).long().argmax(1)
+    assert torch.equal(batch["x"][1], x[picture]) and torch.equal(batch["y"][1], y[picture])
+    assert torch.equal(batch["soft"][1], answers[picture])
+    assert torch.equal(batch["scrambled"][1], names["scramble"](answers, y)[picture])
+    by_hand = torch.stack([(answers / 4).softmax(-1)[y == k].mean(0) for k in range(10)])
+    torch.testing.assert_close(batch["mean"][1], by_hand[batch["y"][1]])
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("mean=class_means(answers, y)", "mean=(answers / 4).softmax(-1)"),
+        ("scrambled=scramble(answers, y)", "scrambled=answers"),
+        ("soft=answers", "soft=answers.roll(1, 0)"),
+    ],
+)
+def test_a_batch_holds_the_targets_of_its_own_pictures(old, new):
+    batch_is_right()
+    with pytest.raises(AssertionError):
+        batch_is_right(change=[(old, new)])
+
+
 def stored():
     return load_results("04_distillation")
 
@@ -138,6 +179,77 @@ def test_the_table_that_is_shown_is_drawn_as_stored():
     assert lines[3].y[3] == pytest.approx(by_hand) and lines[0].y == pytest.approx(np.zeros(5))
 
 
+class NoGame:
+    """Stands where a cell trains a game, and notes until where."""
+
+    def train(self, until):
+        self.until = until
+
+
+def errors_of_each_part(change=()):
+    """The long training's errors, where every picture to choose by is 0.25 wrong and every one to test by 0.5."""
+    game, wrong = NoGame(), lambda game, net, part: np.full(16, part)
+    names = {**LIBRARIES, "students": lambda *given, **settings: game, "errors_on": wrong}
+    names = run_cells("04", "long-code", change=change, **names)
+    made = names["long_training"]({"train": 0.0, "choose": 0.25, "test": 0.5}, None, 32, 5e-3, seeds=2)
+    assert made == {"choose": [[0.25, 0.25]] * 8, "test": [[0.5, 0.5]] * 8} and game.until == 4500
+
+
+def test_the_long_training_keeps_choosing_and_testing_apart():
+    errors_of_each_part()
+    with pytest.raises(AssertionError):
+        errors_of_each_part(change=[("room[p]", 'room["test"]')])
+    with pytest.raises(AssertionError):
+        errors_of_each_part(change=[('SETTINGS["steps"])\n    return', "1500)\n    return")])
+
+
+def made_up():
+    """A table in which T = 4 is the best to choose by, later arms err less in the test, and 0.002 is the best rate."""
+    choose, test = [[0.1 + 0.01 * abs(k - 4)] * 10 for k in range(8)], [[0.1 - 0.005 * k] * 10 for k in range(8)]
+    same = {"choose": choose, "test": test}
+    low = {"choose": [[0.05] * 10] * 8, "test": [[0.2] * 10] * 8}
+    stored = {**{str(width): same for width in (8, 16, 32, 64, 128)}, "64 at 0.002": low, "64 at 0.01": same}
+    return {"values": {"mnist": stored, "fashion_mnist": stored}}
+
+
+def verdict(capsys, change=()):
+    run_cells("04", "long-code", "mean-and-interval", "long-verdict", change=change, **LIBRARIES, table=made_up())
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("digits: ") and said[6].startswith("clothes: ")
+    line = "   64 units, soft, T = 4: +2.00 ± 0.00 against hard labels, +1.50 ± 0.00 against label smoothing"
+    assert said[4] == said[10] == line
+
+
+@pytest.mark.parametrize("old, new", [("best = min(", "best = max("), ('["choose"]', '["test"]')])
+def test_the_verdict_takes_the_temperature_that_errs_least_on_the_pictures_to_choose_by(capsys, old, new):
+    verdict(capsys)
+    with pytest.raises(AssertionError):
+        verdict(capsys, change=[(old, new)])
+
+
+def best_rate(change=()):
+    cells = ("long-code", "mean-and-interval", "best-rate")
+    names = run_cells("04", *cells, change=change, **LIBRARIES, table=made_up())
+    rate, errors = names["at_its_best"]("mnist", "soft, T = 4")
+    assert rate == 0.002 and errors == pytest.approx(np.full(10, 20.0))
+
+
+def test_the_best_rate_is_the_one_that_errs_least_on_the_pictures_to_choose_by():
+    best_rate()
+    with pytest.raises(AssertionError):
+        best_rate(change=[('["choose"]', '["test"]')])
+
+
+def test_the_part_of_the_gap_by_hand():
+    names = {**LIBRARIES, "table": stored()}
+    cells = ("long-code", "mean-and-interval", "long-verdict", "long-check", "best-rate", "long-rates", "long-gap")
+    names = run_cells("04", *cells, **names, check=lambda claim, holds: None)
+    assert names["part_closed"](10.0, 7.0, 4.0) == 0.5 and names["part_closed"](10.0, 4.0, 4.0) == 1.0
+    hard, soft = (100 * np.mean(stored()["values"]["mnist"]["64"]["test"][k]) for k in (0, 4))
+    teachers = 100 * np.mean(stored()["values"]["mnist"]["teachers"])
+    assert names["closed"][4] == pytest.approx((hard - soft) / (hard - teachers)) and 0.55 < names["closed"][4] < 0.65
+
+
 @pytest.mark.slow
 def test_one_cell_of_the_stored_table_is_recomputed():
     table = stored()
@@ -148,14 +260,28 @@ def test_one_cell_of_the_stored_table_is_recomputed():
     assert table["settings"] == names["SETTINGS"]
     room = names["classroom"]("mnist", chooser=1000)
     masters = names["teach"](room, seeds=2)
+    masters.train(until=1500)
     told = names["scores_of"](masters, "teacher", room["train"][0]).transpose(0, 1).contiguous()
     teachers = names["errors_on"](masters, "teacher", room["test"])
     assert teachers.mean() == pytest.approx(np.mean(table["values"]["mnist"]["teachers"][:2]), abs=0.006)
-    again = np.array(names["long_training"](room, told, 32, names["SETTINGS"]["rate"], seeds=2)["test"]).mean(1)
-    before = np.array(table["values"]["mnist"]["32"]["test"])[:, :2].mean(1)
-    assert np.abs(again - before).max() < 0.012 and abs(again.mean() - before.mean()) < 0.005
+    made = names["long_training"](room, told, 32, names["SETTINGS"]["rate"], seeds=2)
+    for part, reach in (("choose", 0.018), ("test", 0.012)):  # on 1,000 pictures and on 2,000
+        again = np.array(made[part]).mean(1)
+        before = np.array(table["values"]["mnist"]["32"][part])[:, :2].mean(1)
+        assert np.abs(again - before).max() < reach and abs(again.mean() - before.mean()) < 0.005
     hard, soft = (table["settings"]["arms"].index(arm) for arm in ("hard labels", "soft, T = 4"))
     assert again[hard] - again[soft] > 0.003, "arms that changed places would not pass"
+
+
+def test_an_arm_of_a_students_own_is_drawn_and_grey():
+    """Exercise 1 adds a seventh arm with a source of its own; the figure has no colour for it."""
+    names = run_cells("04", "mean-and-interval", "arms", **LIBRARIES)
+    names |= {"plt": plt, "COLOURS": COLOURS, "teacher_errors": np.array([0.03]), "live_errors": np.full((7, 10), 0.05)}
+    names["ARMS"]["half and half"] = ("half", 4)
+    axes = run_cells("04", "race-figure", **names)["axes"]
+    assert [label.get_text() for label in axes.get_yticklabels()][-1] == "half and half"
+    assert names["COLOURS"]["quiet"] in {line.get_color() for line in axes.lines if line.get_ydata()[0] > 6}
+    plt.close("all")
 
 
 def test_the_interval_by_hand():
@@ -185,9 +311,34 @@ def chosen_bias(change=()):
         return rows
 
     names = {**LIBRARIES, "digits": {"train": ("train", y), "test": ("test", y)}, "no_three": None, "threes": threes,
-             "scores_of": lambda game, net, x: scores(2.0), "test_scores": scores(5.0), "SOME_ARMS": ["a", "b", "c"]}  # fmt: skip
+             "scores_of": lambda game, net, x: scores(2.0), "test_scores": scores(5.0), "SOME_ARMS": ["a", "b", "c"], "SEEDS": 10}  # fmt: skip
     names = run_cells("04", "bias-run", change=change, **names)
     assert names["BIASES"][names["chosen"]].unique().tolist() == [2.0]
+
+
+def lowered_bias(change=()):
+    """The amount by which 7 and 8 are lowered, where the training digits want 2 and the test digits 5."""
+    y = torch.tensor([0, 0, 7, 7])
+
+    def scores(gap):  # 0s in which 7 is a little less than `gap` ahead, and 7s in which it is a little more
+        rows = torch.full((30, 4, 10), -99.0)
+        rows[:, :, 0], rows[:, :, 7] = 0.0, torch.tensor([gap - 0.1, gap - 0.1, gap + 0.1, gap + 0.1])
+        return rows
+
+    threes, arms = torch.tensor([True, True, False, False]), ["a", "b", "c"]
+    names = {**LIBRARIES, "digits": {"train": (2.0, y), "test": (5.0, y)}, "no_three": None, "two_kinds": NoGame(),
+             "scores_of": lambda game, net, gap: scores(gap), "test_scores": scores(5.0), "threes": threes,
+             "SOME_ARMS": arms, "shape": (3, 10), "SEEDS": 10}  # fmt: skip
+    names = run_cells("04", "bias-run", "only78-run", change=change, **names)
+    assert names["BIASES"][names["lowered"]].unique().tolist() == [2.0]
+    assert names["before"].tolist() == [[0.5] * 10] * 3 == names["after"].tolist()
+
+
+def test_the_two_biases_are_lowered_on_training_digits():
+    lowered_bias()
+    with pytest.raises(AssertionError):
+        change = ('scores_78["train"], digits["train"][1]', 'scores_78["test"], digits["test"][1]')
+        lowered_bias(change=[change])
 
 
 def test_the_bias_is_chosen_on_training_digits():
