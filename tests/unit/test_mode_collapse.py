@@ -442,6 +442,30 @@ def test_kinds_and_differences_of_drawings_are_counted():
     assert spreads == pytest.approx([by_hand, 1], rel=0.02)
 
 
+def test_the_bars_and_the_sentence_of_a_nap():
+    bars = [types.SimpleNamespace(set_height=lambda height, k=k: heights.__setitem__(k, height)) for k in range(10)]
+    heights, sheets, counts = {}, [], np.array([[0, 0, 0, 375, 0, 0, 0, 0, 121, 4]])
+    pictures = torch.arange(500.0)[None, :, None, None, None].expand(1, 500, 1, 28, 28)
+    names = {"drawings": {20: pictures}, "kinds": {20: counts}, "spreads": {20: np.array([0.5])}, "asleep_bars": bars}
+    names["asleep_image"] = types.SimpleNamespace(set_data=sheets.append)
+    said = run_cells("06", "digit-draw", **names)["draw_asleep"](20, 0)
+    assert said == "Seed 0, teacher asleep for 20 rounds: 2 kinds at 1 %, favourite 3 with 75 %, different 0.50"
+    assert heights[3] == 75 and heights[0] == 0
+    assert sheets[0][::28, ::28].flatten().tolist() == list(range(40))  # in the order of reading
+
+
+@pytest.mark.parametrize("spread, kinds, belief", [(0.7, 2, 0.8), (0.95, 2, 0.8), (0.7, 10, 0.8), (0.7, 2, 0.4)])
+def test_the_page_notices_a_nap_without_a_collapse(spread, kinds, belief):
+    counts = {0: np.full((3, 10), 50), 120: np.tile([500 // kinds] * kinds + [0] * (10 - kinds), (3, 1))}
+    names = {"ASLEEP": [0, 120], "kinds": counts, "beliefs": {0: np.full(3, 0.5), 120: np.full(3, belief)}}
+    names |= {"spreads": {0: np.ones(3), 120: np.full(3, spread)}} | NAMES | QUIET
+    if (spread, kinds, belief) == (0.7, 2, 0.8):
+        run_cells("06", "digit-check", **names)
+    else:
+        with pytest.raises(CourseError, match="does not hold"):
+            run_cells("06", "digit-check", **names)
+
+
 def test_the_judge_of_the_quiz_knows_the_five_truths():
     page = run_cells("06", "calibrate-run", "cheat", "lines-exact", "quiz-judge", **n | QUIET | {"real_points": real})
     right = {"stray": "rises", "solid": "stays", "half": "falls", "near": "stays", "w": "falls"}
