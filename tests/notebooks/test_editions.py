@@ -73,6 +73,64 @@ def test_check_names_what_is_stale_and_keeps_the_old_wording(small, capsys):
     assert source(read_notebook(build_zh_tw.ZH / master.name)["cells"][0]) == "# 一\n\n二。"
 
 
+def test_outgrown_wording_stays_where_it_stood():
+    old = [("a", "一"), ("b", "二"), ("c", "三"), ("d", "四"), ("e", build_zh_tw.TODO)]
+    new = [("a", "一"), ("x", build_zh_tw.TODO), ("y", build_zh_tw.TODO), ("d", "四")]
+    kept = build_zh_tw.keep_outgrown(new, old)
+    assert [text for _, text in kept if text != build_zh_tw.TODO] == ["一", "二", "三", "四"]
+    assert [digest for digest, text in kept if text == build_zh_tw.TODO] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    "english, chinese",
+    [
+        ("## Exercises", "- 一\n- 二"),
+        ("## Papers", "1. 一\n2. 二"),
+        ("- one\n- two\n- three", "- 一\n- 二"),
+        ("And the other way round.", "- 一"),
+        ("$$x$$", "公式"),
+        ("```\na\n```", "程式"),
+        ("| a |\n|---|\n| 1 |", "| 一 |\n|---|"),
+        ("After 6,000 steps 13 of 16 seeds.", "走 800 步，8 個裡有 7 個。"),
+        ("Run `fit(x)`, then `draw(y)`.", "看 `show(z)` 和 $q$。"),
+    ],
+)
+def test_two_paragraphs_that_cannot_be_one(english, chinese):
+    assert build_zh_tw.unlike(english, chinese)
+
+
+@pytest.mark.parametrize(
+    "english, chinese",
+    [
+        ("## Exercises", "## 習題"),
+        ("Two of three.", "3 個裡有 2 個。"),
+        ("Choose an answer.", "選一個答案。第 1 題：$q$；第 2 題：`x`。"),
+        ("After 400,000 rounds at 0.1 with `fit(x)`.", "走 40 萬步，學習率 0.1，用 `fit(x)`。"),
+        ("- one\n  and more\n- two", "- 一\n- 二"),
+    ],
+)
+def test_two_paragraphs_that_may_be_one(english, chinese):
+    assert build_zh_tw.unlike(english, chinese) is None
+
+
+def test_texts_under_each_others_hashes_are_noticed(small, capsys):
+    _, sidecar, _ = small
+    first, second = build_zh_tw.fingerprint("# One"), build_zh_tw.fingerprint("Two.")
+    sidecar.write_text(build_zh_tw.write_sidecar({"intro": [(first, "二。"), (second, "# 一")]}), encoding="utf-8")
+    assert build_zh_tw.main([]) == 1
+    assert "01_small.md, cell intro: “二。” is not “# One” (heading against prose)" in capsys.readouterr().out
+    assert build_zh_tw.main(["--check"]) == 1
+
+
+def test_accept_does_not_pair_what_cannot_be_a_pair(small):
+    _, sidecar, _ = small
+    text = build_zh_tw.write_sidecar({"intro": [("0" * 8, "二。"), ("1" * 8, "# 一")]})
+    sidecar.write_text(text, encoding="utf-8")
+    with pytest.raises(SystemExit, match="would stand for"):
+        build_zh_tw.main(["--accept", "01", "intro"])
+    assert sidecar.read_text(encoding="utf-8") == text
+
+
 def test_check_notices_a_hand_edited_chinese_notebook(small, capsys):
     master, _, _ = small
     path = build_zh_tw.ZH / master.name

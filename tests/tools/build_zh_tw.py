@@ -11,6 +11,9 @@ paragraph that it translates; when the English changes, the hash no longer fits,
     <!-- en: 1a2b3c4d -->
     第一段……
 
+A hash says only which English paragraph was meant. So that no text stands under another one's hash, both have to be of
+one kind (heading, list of five, table …) and share their numbers, code and formulas, or the tool names them.
+
 Code cells and outputs are copied, so that they are the same in both editions by construction.
 """
 
@@ -18,10 +21,19 @@ import copy
 import hashlib
 import re
 import sys
+from collections import Counter
 
 from common import ZH, masters, read_notebook, repository, source, write_notebook
 
 TODO = "（待譯）"
+KINDS = {  # how the first line of a paragraph begins
+    "heading": r"#+ ",
+    "bullets": r"[-*] ",
+    "numbered list": r"\d+\. ",
+    "table": r"\|",
+    "code": r"```",
+    "formula": r"\$\$",
+}
 
 
 def paragraphs(text):
@@ -42,6 +54,30 @@ def fingerprint(paragraph):
     """Eight hex digits of the English paragraph; the repository's address does not count, so a fork stays in step."""
     neutral = paragraph.replace(repository(), "OWNER/REPOSITORY")
     return hashlib.sha256(neutral.encode()).hexdigest()[:8]
+
+
+def kind(paragraph):
+    """What a paragraph is, and of how many items or rows: ("bullets", 3); ("prose", 0)."""
+    lines = paragraph.splitlines()
+    name = next((name for name, pattern in KINDS.items() if re.match(pattern, lines[0])), "prose")
+    counted = name in ("bullets", "numbered list", "table")
+    return name, sum(bool(re.match(KINDS[name], line)) for line in lines) if counted else 0
+
+
+def marks(paragraph):
+    """What a translation keeps: numbers (10,000 is 1萬), `code` and $formulas$, each as often as it stands there."""
+    plain = re.sub(r"(?<=\d)萬", "0000", re.sub(r"(?<=\d),(?=\d{3})", "", paragraph))
+    return Counter(re.findall(r"\d+(?:\.\d+)?", plain)) + Counter(re.findall(r"`[^`]+`|\$[^$]+\$", paragraph))
+
+
+def unlike(english, chinese):
+    """Why these two cannot be one paragraph in two languages; None if they may be. The Chinese may say more."""
+    if kind(english) != kind(chinese):
+        return "{} of {} against {} of {}".format(*kind(english), *kind(chinese)).replace(" of 0", "")
+    kept, wanted = (marks(english) & marks(chinese)).total(), marks(english).total()
+    if wanted >= 2 and kept < wanted / 2:
+        return f"{kept} of {wanted} numbers, pieces of code and formulas are in the Chinese"
+    return None
 
 
 def read_sidecar(text):
@@ -68,6 +104,19 @@ def match(english, chinese):
     return [(fingerprint(part), known.get(fingerprint(part)), part) for part in english]
 
 
+def keep_outgrown(chinese, old):
+    """The pairs `chinese`, and those of `old` that the English outgrew, each where it stood: after its predecessor."""
+    kept, place = list(chinese), 0
+    for digest, text in old:
+        found = next((i for i, pair in enumerate(kept) if pair[0] == digest), None)
+        if found is not None:
+            place = found + 1
+        elif TODO not in text:
+            kept.insert(place, (digest, text))
+            place += 1
+    return kept
+
+
 def build(master):
     """Return (Chinese notebook, sidecar text, complaints) for one English notebook."""
     path = ZH / f"{master.stem}.md"
@@ -81,14 +130,12 @@ def build(master):
             if text is None:
                 stale.append(english)
                 text = f"{TODO} {english}"
+            elif why := unlike(english, text):
+                complaints.append(f"{path.name}, cell {name}: “{text[:30]}” is not “{english[:70]}” ({why})")
             chinese.append((digest, text))
         if stale:
             complaints += [f"{path.name}, cell {name}: no Chinese for “{part[:70]}”" for part in stale]
-            current = {digest for digest, _ in chinese}
-            # keep what the English outgrew, so that its wording is at hand while it is mended
-            chinese += [
-                (digest, text) for digest, text in old.get(name, []) if digest not in current and TODO not in text
-            ]
+            chinese = keep_outgrown(chinese, old.get(name, []))  # the old wording is at hand while it is mended
         elif len(old.get(name, [])) > len(chinese):
             complaints.append(f"{path.name}, cell {name}: holds paragraphs whose English is gone")
         cells[name] = chinese
@@ -101,7 +148,7 @@ def build(master):
 
 
 def accept(master, name):
-    """Give the cell's Chinese paragraphs, in their order, the hashes of today's English ones."""
+    """Give the cell's Chinese paragraphs, in their order, the hashes of today's English ones, if they can be a pair."""
     path = ZH / f"{master.stem}.md"
     cells = read_sidecar(path.read_text(encoding="utf-8"))
     english = next(paragraphs(source(c)) for c in read_notebook(master)["cells"] if c["id"] == name)
@@ -110,6 +157,9 @@ def accept(master, name):
         sys.exit(
             f"{name}: {len(english)} English paragraphs against {len(chinese)} Chinese ones; they have to pair up."
         )
+    for part, text in zip(english, chinese, strict=True):
+        if why := unlike(part, text):
+            sys.exit(f"{name}: “{text[:30]}” would stand for “{part[:70]}” ({why}). Put the Chinese in order first.")
     cells[name] = [(fingerprint(part), text) for part, text in zip(english, chinese, strict=True)]
     path.write_text(write_sidecar(cells), encoding="utf-8")
 

@@ -3,6 +3,7 @@
 import math
 import types
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from torch.nn.functional import softplus
 
 from helpers import (
+    COLOURS,
     CourseError,
     Game,
     Player,
@@ -183,6 +185,62 @@ def clipped_weights(change=()):
     return max(abs(p).max().item() for i in range(2) for p in game.member(i).D.parameters())
 
 
+SETTLED = {  # name: loss of D, loss of G, weight of the penalty, turns of D a round, clipping
+    "saturating": ("d_classic", "g_saturating", 0.0, 1, None),
+    "non-saturating": ("d_classic", "g_non_saturating", 0.0, 1, None),
+    "WGAN, clipped": ("d_critic", "g_critic", 0.0, 3, 0.3),
+    "WGAN-GP": ("d_critic_gp", "g_critic", 0.1, 2, None),
+    "relativistic": ("d_pair", "g_pair", 0.1, 1, None),
+}
+
+
+def settled(change=()):
+    """What each game is made of, as it stands in the game, not in the page's table."""
+    page = run_cells("06", "nets-code", "game-code", "make-game", change=list(change), **page_names())
+    games = {name: page["make_game"](name, "ring", 100, seeds=2) for name in page["LOSSES"]}
+    for game in games.values():
+        d, g = game.players["D"], game.players["G"]
+        assert list(game.players) == ["D", "G"] and (g.repeats, g.clip) == (1, None)
+        assert d.betas == g.betas == (0.5, 0.9) and game.averages == {"G": 0.99}
+        for player in (d, g):
+            assert player.rates(game.members) == [0.005, 0.005]
+            assert [player.factor(step) for step in (0, 20, 60, 100)] == pytest.approx([1, 1, 0.5, 0])
+    return {
+        name: (d.loss.__name__, g.loss.__name__, pytest.approx(game.hyper["penalty"].tolist()[0]), d.repeats, d.clip)
+        for name, game in games.items()
+        for d, g in [game.players.values()]
+    }
+
+
+def test_each_name_plays_with_its_losses_its_penalty_and_its_turns():
+    assert settled() == SETTLED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("(d_classic, g_saturating, 0.0, {})", "(d_classic, g_non_saturating, 0.0, {})"),
+        ("(d_critic_gp, g_critic,", "(d_critic, g_critic,"),
+        ('SETTINGS["GP lambda"],', "0.0,"),
+        ('SETTINGS["gamma"], {}', '10 * SETTINGS["gamma"], {}'),
+        ("(d_pair, g_pair,", "(d_pair, g_non_saturating,"),
+        ("penalty=[penalty]", "penalty=[0.1]"),
+        ("**common, **special)", "**common)"),
+        ('Player("G", g_loss, **common)', 'Player("G", g_loss, **common, **special)'),
+        ('round(SETTINGS["full rate until"] * steps)', "0"),
+        ('"schedule": slower', '"schedule": None'),
+        ("average=averaged,", ""),
+    ],
+    ids=lambda change: change[0],
+)
+def test_a_name_with_another_games_settings_is_noticed(change):
+    try:
+        found = settled([change])
+    except AssertionError:
+        return
+    assert found != SETTLED
+
+
 def test_clipping_holds_and_only_there():
     assert 0.29 < clipped_weights() < 0.30001
     others = make_game("WGAN-GP")
@@ -216,6 +274,209 @@ def test_in_a_hand_written_loop_a_missing_detach_does_leave_slopes_in_g():
     nets.G.weight.grad = None
     loss["d_classic"](held, batch(), None).backward()
     assert nets.G.weight.grad is None
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Cells may draw; nothing is shown and nothing stays open."""
+    plt.switch_backend("agg")
+    monkeypatch.setattr(plt, "show", lambda: None)
+    yield {"plt": plt, "COLOURS": COLOURS}
+    plt.close("all")
+
+
+def test_the_real_points_lie_around_all_centres_alike(figures):
+    page = run_cells("06", "data-run", **n, **figures)
+    assert page["SIGMA"] == SIGMA["SIGMA"]
+    np.testing.assert_array_equal(page["real_points"]("ring", 50, seed=4), page["real_points"]("ring", 50, seed=4))
+    for toy, heaps, sigma in [("ring", 8, 0.02), ("grid", 25, 0.05)]:
+        points, centres = page["real_points"](toy, 20000, seed=4), page["CENTRES"][toy]
+        heap = np.linalg.norm(points[:, None] - centres, axis=-1).argmin(axis=1)
+        assert points.shape == (20000, 2) and abs(np.bincount(heap) / 20000 * heaps - 1).max() < 0.15
+        away = points - centres[heap]
+        np.testing.assert_allclose(away.std(axis=0), sigma, rtol=0.03)
+        np.testing.assert_allclose(away.mean(axis=0), 0, atol=0.03 * sigma)
+    drawn = [len(axes.lines[0].get_xdata()) for axes in plt.gcf().axes]
+    assert drawn == [2500, 2500]
+
+
+def test_the_marks_of_the_heaps_show_what_counts(figures):
+    page = run_cells("06", "counter-code", **n, **figures)
+    axes = plt.figure().add_subplot()
+    page["mark_heaps"](axes)
+    assert [circle.radius for circle in axes.patches] == pytest.approx([3 * 0.02] * 8)
+    np.testing.assert_allclose([circle.center for circle in axes.patches], n["CENTRES"]["ring"])
+
+
+def test_the_page_holds_both_cheats():
+    page = run_cells("06", "calibrate-run", "cheat", **n | QUIET | {"real_points": real})
+    modes, solid, good, reverse_kl = page["smeared"]
+    # of 2,500 points on a circle of length 4π, about 8 · 0.12 / 4π = 7.6 % lie within 0.06 of a centre: 23 or 24 each
+    assert modes == 8 and solid == 0 and abs(good - 7.6) < 0.4 and reverse_kl < 0.001
+
+
+def fakes():
+    return run_cells("06", "fake-draw", **n)
+
+
+def test_the_made_up_generator_at_its_ends():
+    fake_points, centres = fakes()["fake_points"], n["CENTRES"]["ring"]
+    alone = fake_points(8, 1.0, 0.0, 0.0)
+    np.testing.assert_allclose(alone, np.broadcast_to(centres[0], (2500, 2)))  # all to the favourite, no spread
+    even = n["count_modes"](fake_points(8, 0.0, 0.1, 0.0), "ring")
+    assert even[:3].tolist() == [8, 8, 100] and even[3] < 0.01
+    three = n["count_modes"](fake_points(3, 0.0, 0.1, 0.0), "ring")
+    assert three[0] == 3 and abs(three[3] - math.log(8 / 3)) < 0.01
+    bridges = fake_points(2, 0.0, 0.0, 1.0)  # every point on the straight way from heap 0 to heap 1, or back
+    a, b = centres[:2]
+    share = ((bridges - a) @ (b - a)) / ((b - a) @ (b - a))
+    np.testing.assert_allclose(bridges, a + share[:, None] * (b - a), atol=1e-12)
+    assert share.min() < 0.01 and share.max() > 0.99 and abs(share.mean() - 0.5) < 0.03
+    assert abs(n["count_modes"](fake_points(8, 0.5, 1.0, 0.0), "ring")[2] - 98.9) < 1
+    spread = fake_points(1, 0.0, 4.0, 0.0) - centres[0]
+    np.testing.assert_allclose(spread.std(axis=0), 4 * 0.02, rtol=0.05)
+
+
+def test_every_move_of_the_made_up_generator_changes_the_picture():
+    fake_points = fakes()["fake_points"]
+    opens = (5, 0.3, 1.0, 0.1)
+    for k, step in enumerate([1, 0.01, 0.1, 0.01]):
+        for low in [(2, 0.0, 0.1, 0.0), opens]:
+            start, moved = list(opens), list(opens)
+            start[k], moved[k] = low[k], low[k] + step
+            assert not np.array_equal(fake_points(*start), fake_points(*moved)), (start, moved)
+
+
+def test_the_sentence_under_a_shot_counts_the_last_picture_before_it():
+    dots = types.SimpleNamespace(set_data=lambda x, y: seen.append((x, y)))
+    seen, two = [], n["CENTRES"]["ring"][:2].repeat(250, axis=0)
+    shots = {"WGAN-GP": {0: np.zeros((2, 500, 2)), 100: np.stack([two, 0 * two])}}
+    page = run_cells("06", "shots-draw", shots=shots, shot_dots=dots, **n)
+    words = "modes 2, at 1 % 2, high quality 100 %, reverse KL 1.39"
+    assert page["draw_shot"]("WGAN-GP", 0, 150) == f"WGAN-GP, seed 0, step 100: {words}"
+    np.testing.assert_array_equal(np.stack(seen[-1], axis=1), two)
+    assert page["draw_shot"]("WGAN-GP", 0, 99).startswith("WGAN-GP, seed 0, step 0: modes 0, at 1 % 0")
+    assert page["draw_shot"]("WGAN-GP", 1, 100).startswith("WGAN-GP, seed 1, step 100: modes 0")
+
+
+def test_the_mean_and_its_interval_by_hand():
+    page = run_cells("06", "table-code", **n)
+    mean, reach = page["mean_and_interval"](np.array([1.0, 3.0] * 4))
+    assert mean == 2 and reach == pytest.approx(2.365 * math.sqrt(8 / 7) / math.sqrt(8), rel=1e-3)
+    mean, reach = page["mean_and_interval"](np.arange(16.0))
+    assert mean == 7.5 and reach == pytest.approx(2.131 * math.sqrt(340 / 15) / 4, rel=1e-3)
+    assert np.isnan(page["mean_and_interval"](np.array([1.0, 2.0]))[1])
+
+
+def test_the_table_says_what_it_leaves_out(capsys):
+    page = run_cells("06", "table-code", **n | {"print": print})
+    eight = [[8, 8, 90, 0.25]] * 7 + [[0, 0, 0, None]]
+    page["print_table"]("TRY", {"a": eight, "b": [[0, 0, 0, None]] * 8, "c": [[8, 7, 90.5, 0.5]] * 8}, "ring")
+    head, a, b, c = capsys.readouterr().out.splitlines()
+    assert "0.25 (7 of 8)" in a and a.endswith("7 of 8 seeds") and "7.00 ± 2.37" in a  # 2.365 · √8 / √8
+    assert "nan (0 of 8)" in b and b.endswith("0 of 8 seeds")
+    assert "0.50 ± 0.00" in c and "7.00 ± 0.00" in c and c.endswith("8 of 8 seeds")
+    ends = [head.index(name) + len(name) for name in ("modes", "at 1 %", "high quality", "reverse KL")]
+    assert all(line[end - 1] != " " and line[end] == " " for line in (a, b, c) for end in ends), "columns in line"
+
+
+def test_the_losses_of_the_two_lines_by_hand():
+    page = run_cells("06", "critics-code", softplus=softplus, torch=torch)
+    heights, theta, k = torch.linspace(0, 1, 50)[:, None], torch.tensor(-0.5), 3.0
+    real, drawn = page["two_lines"](heights, heights, theta)
+    assert (real[:, 0] == 0).all() and (drawn[:, 0] == -0.5).all() and torch.equal(real[:, 1:], heights)
+    b = types.SimpleNamespace(z_real=heights, z_drawn=heights.flip(0), eps=torch.rand(50, 1))
+    nets = types.SimpleNamespace(W=lambda x: k * x[:, :1], JS=lambda x: k * x[:, :1])
+    member = types.SimpleNamespace(theta=theta)
+    assert page["w_loss"](nets, b, member).item() == pytest.approx(k * -0.5 + 20 * (k - 1) ** 2, rel=1e-5)
+    by_hand = math.log(2) + math.log1p(math.exp(-1.5))  # D says 1/2 on the real line, s = -1.5 on the drawn one
+    assert page["js_loss"](nets, b, member).item() == pytest.approx(by_hand, rel=1e-5)
+
+
+@pytest.mark.parametrize("sharp, js", [(0.0, 0.0), (1.0, None), (1e4, math.log(2))])
+def test_what_is_read_off_the_two_networks(sharp, js):
+    """A critic of slope −1.5 at θ = 0.4 reads W = 0.6; a D that guesses reads JS = 0, one that is certain ln 2."""
+    nets = types.SimpleNamespace(W=lambda x: -1.5 * x[:, :1], JS=lambda x: sharp * (0.2 - x[:, :1]))
+    page = run_cells("06", "critics-code", torch=torch, softplus=softplus)
+    read = []
+
+    def evaluate(function):
+        read.append(function(nets, types.SimpleNamespace(theta=torch.tensor(0.4))))
+        return np.zeros((8, 4, 2))
+
+    names = {"np": np, "device": "cpu", "lines": types.SimpleNamespace(evaluate=evaluate)} | QUIET
+    run_cells("06", "critics-run", **page | names)
+    wanted = math.log(2) - math.log1p(math.exp(-0.2)) if js is None else js
+    assert read[0].tolist() == pytest.approx([0.6, wanted], abs=1e-5)
+
+
+@pytest.mark.parametrize("too_much, right", [(0.0, True), (0.004, True), (0.008, False), (-0.02, False)])
+def test_the_page_checks_the_critics_against_the_calculation(too_much, right):
+    thetas = np.array([-1.0, -0.5, -0.2, 0.0, 0.2, 0.5, 0.75, 1.0])
+    far = np.abs(thetas)
+    critics = np.zeros((8, 4, 2))
+    critics[:, :, 0] = (far * (1 + far / 40))[:, None]
+    critics[:, :, 1] = np.where(far > 0, math.log(2), 0)[:, None]
+    critics[5, 2, 0] += too_much  # θ = 0.5: 5 % are 0.025
+    run = lambda: run_cells("06", "critics-check", THETAS=list(thetas), LAMBDA=20.0, critics=critics, **NAMES, **QUIET)  # noqa: E731
+    if right:
+        run()
+    else:
+        with pytest.raises(CourseError, match="as calculated"):
+            run()
+
+
+def test_kinds_and_differences_of_drawings_are_counted():
+    """Seed 0 draws two kinds of blank sheets, 3 : 1; seed 1 draws as much noise as the real digits have."""
+    random = torch.Generator().manual_seed(0)
+    real_digits = torch.rand(4000, 1, 28, 28, generator=random)
+    blank = torch.cat([torch.full((375, 1, 28, 28), 0.7), torch.full((125, 1, 28, 28), 0.2)])
+    drawings = {0: torch.stack([blank, torch.rand(500, 1, 28, 28, generator=random)])}
+    names = {"ASLEEP": [0], "drawings": drawings, "beliefs": {0: torch.tensor([0.5, 0.25])}, "judge": "the judge"}
+    names["digits"] = types.SimpleNamespace(x=real_digits)
+    names["recognised"] = lambda judge, pictures: ((pictures.mean(dim=(1, 2, 3)) * 10).round().long(), None)
+    page = run_cells("06", "digit-count", **NAMES, **QUIET, **names)
+    kinds, spreads = page["kinds"][0], page["spreads"][0]
+    assert kinds[0].tolist() == [0, 0, 125, 0, 0, 0, 0, 375, 0, 0] and kinds[1].sum() == 500 and kinds[1][5] == 500
+    by_hand = 0.5 * math.sqrt(0.25 * 0.75 * 500 / 499) / math.sqrt(1 / 12)
+    assert spreads == pytest.approx([by_hand, 1], rel=0.02)
+
+
+def test_the_bars_and_the_sentence_of_a_nap():
+    bars = [types.SimpleNamespace(set_height=lambda height, k=k: heights.__setitem__(k, height)) for k in range(10)]
+    heights, sheets, counts = {}, [], np.array([[0, 0, 0, 375, 0, 0, 0, 0, 121, 4]])
+    pictures = torch.arange(500.0)[None, :, None, None, None].expand(1, 500, 1, 28, 28)
+    names = {"drawings": {20: pictures}, "kinds": {20: counts}, "spreads": {20: np.array([0.5])}, "asleep_bars": bars}
+    names["asleep_image"] = types.SimpleNamespace(set_data=sheets.append)
+    said = run_cells("06", "digit-draw", **names)["draw_asleep"](20, 0)
+    assert said == "Seed 0, teacher asleep for 20 rounds: 2 kinds at 1 %, favourite 3 with 75 %, different 0.50"
+    assert heights[3] == 75 and heights[0] == 0
+    assert sheets[0][::28, ::28].flatten().tolist() == list(range(40))  # in the order of reading
+
+
+@pytest.mark.parametrize("spread, kinds, belief", [(0.7, 2, 0.8), (0.95, 2, 0.8), (0.7, 10, 0.8), (0.7, 2, 0.4)])
+def test_the_page_notices_a_nap_without_a_collapse(spread, kinds, belief):
+    counts = {0: np.full((3, 10), 50), 120: np.tile([500 // kinds] * kinds + [0] * (10 - kinds), (3, 1))}
+    names = {"ASLEEP": [0, 120], "kinds": counts, "beliefs": {0: np.full(3, 0.5), 120: np.full(3, belief)}}
+    names |= {"spreads": {0: np.ones(3), 120: np.full(3, spread)}} | NAMES | QUIET
+    if (spread, kinds, belief) == (0.7, 2, 0.8):
+        run_cells("06", "digit-check", **names)
+    else:
+        with pytest.raises(CourseError, match="does not hold"):
+            run_cells("06", "digit-check", **names)
+
+
+def test_the_judge_of_the_quiz_knows_the_five_truths():
+    page = run_cells("06", "calibrate-run", "cheat", "lines-exact", "quiz-judge", **n | QUIET | {"real_points": real})
+    right = {"stray": "rises", "solid": "stays", "half": "falls", "near": "stays", "w": "falls"}
+    assert page["judge_answers"](**right) == "\n".join(f"{number}. ✓" for number in range(1, 6))
+    nothing = dict.fromkeys(right, "?")
+    assert page["judge_answers"](**nothing).count("not answered yet") == 5
+    for number, (name, section) in enumerate(zip(right, [2, 2, 2, 6, 6], strict=True)):
+        for wrong in {"rises", "stays", "falls"} - {right[name]}:
+            said = page["judge_answers"](**right | {name: wrong}).splitlines()
+            assert said[number] == f"{number + 1}. ✗ read section {section} again"
+            assert sum("✓" in line for line in said) == 4
 
 
 def test_the_lines():
