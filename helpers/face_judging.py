@@ -31,7 +31,7 @@ from .optimisers import falling
 from .players import Player
 
 FILE = "face_judge.npz"
-SETTINGS = {"seed": 0, "steps": 2000, "batch": 64, "learning rate": 0.002, "average": 0.99, "move": 1, "colour": 0.1}
+SETTINGS = {"seed": 0, "steps": 1500, "batch": 64, "learning rate": 0.002, "average": 0.99, "move": 1, "colour": 0.1}
 
 
 class FaceJudge(nn.Module):
@@ -99,11 +99,9 @@ def judge_loss(nets, batch, member):
     """Cross-entropy on jiggled faces, on blends of two of them, and on faces that drown in noise."""
     x, truth = jiggled(batch.x, batch.jiggle), batch.y
     blends, both = (x + x.roll(1, 0)) / 2, (truth + truth.roll(1, 0)) / 2
-    left = batch.left[:, None, None]  # how much of the face is left
-    drowned, doubt = (
-        torch.lerp(noise_for(batch), x, left[:, None]),
-        torch.lerp(torch.full_like(truth, 0.5), truth, batch.left),
-    )
+    left = batch.left  # how much of the face is left, (n, 1)
+    drowned = torch.lerp(noise_for(batch), x, left[:, :, None, None])
+    doubt = torch.lerp(torch.full_like(truth, 0.5), truth, left)
     loss = lambda pictures, names: F.binary_cross_entropy_with_logits(nets.judge(pictures), names)  # noqa: E731
     return loss(x, truth) + loss(blends, both) / 2 + loss(drowned, doubt) / 2
 
