@@ -292,6 +292,19 @@ def test_truncation_by_hand(shipped):
     assert shipped["variety"](shipped["faces"].test_x[:1].repeat(5, 1, 1, 1)) == 0
 
 
+def test_noise_by_hand_is_where_it_is_put_and_nowhere_else():
+    page = page_until(*MIXING, "noise-code")[0]
+    w = page["style"](range(3))
+    silent = page["with_noise"](w, 3, 0.0)
+    torch.testing.assert_close(silent, page["paint"](w), atol=0.05, rtol=0)  # training left it next to silent
+    far = [(page["with_noise"](w, layer, 0.2) - silent).square().mean().item() for layer in range(1, 6)]
+    assert min(far) > 1e-4 and torch.equal(page["with_noise"](w, 3, 0.0), silent), "the loudness is put back"
+    pictures, checks = torch.zeros(2, 3, 16, 16), torch.ones(2, 3, 16, 16)
+    checks[:, :, ::2] = -1  # stripes: each block of 4 × 4 averages to nothing
+    assert page["change"](pictures, checks)[:2] == (1.0, 0.0)
+    assert page["change"](pictures, pictures + 0.5)[:2] == (0.5, 1.0)
+
+
 def test_both_ways_begin_and_end_at_the_same_faces(shipped):
     z_a, z_b = torch.randn(2, 7, 64)
     for way, end in ((0.0, z_a), (1.0, z_b)):
@@ -313,26 +326,35 @@ def test_a_way_is_as_long_as_the_sum_of_its_steps():
     assert (length.item(), straight.item()) == (7.0, 5.0)
 
 
-def test_logistic_regression_finds_a_direction_that_is_there():
+def test_directions_by_hand():
     page = page_until(*MIXING, "directions-code")[0]
-    torch.manual_seed(0)
-    w = torch.randn(2000, 64)
-    w[:, 1] += w[:, 0]  # a difference of means would be misled by what goes along with it
-    y = torch.stack([w[:, 0] > 0, w[:, 5] < 0.5, w[:, 7] > 1.6], dim=1).float()
-    found = page["find_directions"](w, y)
-    for row, place, sign in ((0, 0, 1), (1, 5, -1), (2, 7, 1)):
-        assert sign * found[row, place] > 0.9 * found[row].norm()
-    along = w @ torch.nn.functional.normalize(found, dim=1).T
-    torch.testing.assert_close(found.norm(dim=1), along.std(dim=0))
+    w = torch.zeros(8, 64)
+    t = torch.zeros(8, 4, dtype=torch.long)
+    t[:, 0] = torch.tensor([0, 1, 2, 3, 4, 0, 1, 2])
+    t[:4, 1] = 1  # glasses: the first number is 2 with them and 0 without
+    w[:4, 0] = 2
+    d = page["differences"](w, t)
+    assert d.shape == (8, 64) and d[0, 0] == 2 and d[0, 1:].eq(0).all()
+    assert d[1].eq(0).all() and d[2].eq(0).all(), "nobody has long hair or a hat: no direction, and no NaN"
+    assert page["one_spread"](d[:1], w)[0, 0].item() == pytest.approx(w[:, 0].std().item())
+
+
+def test_a_cleaned_direction_has_nothing_of_the_others_and_the_rest_of_its_own():
+    page = page_until(*MIXING, "directions-code")[0]
+    d = torch.eye(8, 64)
+    d[0] = torch.tensor([1.0, 2.0, 3.0] + 61 * [0.0])
+    d[7] = d[5] + d[6]  # the backgrounds' directions depend on each other
+    torch.testing.assert_close(page["cleaned"](d, 0), torch.eye(64)[0], atol=1e-5, rtol=0)
 
 
 LIVE = {  # cell of the figure: the cells it needs, and where its controls go, step by step
     "desk-live": (["demodulated-check", "desk-draw"], {"all_channels": [1.2, 1.5, 5.0, 0.1], "channel_1": [1.2, 1.4, 7.0]}),
     "person-live": (["person-draw"], {"click": [1, 2, 3]}),
     "mixing-live": (MIXING, {"layers": [4, 5, 2, 1, 0]}),
+    "noise-live": ([*MIXING, "noise-code", "noise-draw"], {"layer": [4, 3, 1], "loudness": [0.55, 0.6, 0.0, 2.0]}),
     "truncation-live": ([*MIXING, "truncation-draw"], {"psi": [1.05, 1.1, 0.5, 0.0, -0.5, -1.0, 2.0]}),
     "walk-live": ([*MIXING, "walk-code", "walk-draw"], {"first": [2, 3, 0], "second": [15, 16, 10], "way": [0.52, 0.54, 0.0, 1.0]}),
-    "directions-live": ([*MIXING, "directions-code", "directions-draw"], {"face": [3, 4, 99], "glasses": [3.2, 3.4, -6.0], "hair": [0.2, 0.4, 6.0], "hat": [0.2, 0.4, 6.0]}),
+    "directions-live": ([*MIXING, "directions-code", "directions-find", "directions-draw"], {"face": [3, 4, 99], "kind": ["as found"], "glasses": [3.1, 3.2, -4.0], "hair": [0.1, 0.2, 4.0], "hat": [0.1, 0.2, 4.0]}),
 }  # fmt: skip
 
 
