@@ -1,6 +1,9 @@
 """Shared fixtures: notebooks and their cells, figures without a screen, and what counts as slow."""
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import matplotlib
 import pytest
@@ -8,10 +11,30 @@ import pytest
 matplotlib.use("agg")
 
 
+def pytest_configure(config):
+    """One folder for what kernels train in this run, shared by the workers: see trained_once/trained_once.py."""
+    if not hasattr(config, "workerinput"):
+        config.trained = os.environ["COURSE_TRAINED"] = tempfile.mkdtemp()
+        places = [str(Path(__file__).parent / "trained_once"), os.environ.get("PYTHONPATH")]
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, places))
+
+
+def pytest_unconfigure(config):
+    if hasattr(config, "trained"):
+        shutil.rmtree(config.trained, ignore_errors=True)
+
+
+ALONE = ("test_twice", "test_colab")  # modules whose tests are long and need nothing from each other
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
+    """What is slow, and what has to stay together on one worker: a notebook's cells, a module's tests."""
     for item in items:
         if type(item).__name__ == "IPyNbCell" or "browser" in item.keywords:
             item.add_marker(pytest.mark.slow)
+        alone = item.path.stem in ALONE
+        item.add_marker(pytest.mark.xdist_group(item.name.replace("@", " ") if alone else item.path.stem))
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """The Colab door: one notebook alone in an empty folder, Colab's widgets and kernel, the repository a clone away."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,10 @@ import sys, types
 for name in ("google", "google.colab"):
     sys.modules.setdefault(name, types.ModuleType(name))
 sys.modules["google"].colab = sys.modules["google.colab"]
+import trained_once
+trained_once.install()
 '''
+TRAINED_ONCE = ROOT / "tests" / "trained_once"
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +51,8 @@ def door(tmp_path, monkeypatch, python, remote):
     config.write_text(
         f'[url "file://{remote}"]\n\tinsteadOf = https://github.com/{repository()}\n[safe]\n\tdirectory = *\n'
     )
-    marks = {"COLAB_RELEASE_TAG": "release-colab", "PYTHONPATH": str(start), "GIT_CONFIG_GLOBAL": str(config)}
+    marks = {"COLAB_RELEASE_TAG": "release-colab", "GIT_CONFIG_GLOBAL": str(config), "COURSE_TRAINED_READ": "1"}
+    marks["PYTHONPATH"] = os.pathsep.join(map(str, (start, TRAINED_ONCE)))
     return empty, kernel_for(python, tmp_path, monkeypatch, **marks)
 
 

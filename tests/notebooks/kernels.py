@@ -27,7 +27,7 @@ def run(notebook, folder, kernel="python3", allow_errors=False):
         notebook = nbformat.read(notebook, as_version=4)
     Client(
         notebook,
-        timeout=300,
+        timeout=1200,
         kernel_name=kernel,
         allow_errors=allow_errors,
         resources={"metadata": {"path": str(folder)}},

@@ -12,7 +12,7 @@ class Kernel:
     def __init__(self):
         self.manager, self.client = start_new_kernel(kernel_name="python3", cwd=str(NOTEBOOKS))
 
-    def run(self, code, stop_after=None, timeout=300):
+    def run(self, code, stop_after=None, timeout=1200):
         """Run `code`; press stop after some seconds. Returns what was printed; an error in the code is an error here."""
         printed = []
         message = self.client.execute(code)

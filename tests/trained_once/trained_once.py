@@ -1,0 +1,100 @@
+"""What one kernel has trained, another need not train again: for tests that move sliders, not for those that compare results.
+
+A notebook is executed by several kinds of test. Only some of them (nbval, every cell twice) are there to see what comes
+out of training; these always train, and keep what they reached. The browser tours and the Colab stand-in set
+COURSE_TRAINED_READ=1 and take it from there, to the bit the same. A training is known by all the code that ran before it
+in the kernel, by the sources of helpers/, by the state it began with and by where it was to stop. The folder
+(COURSE_TRAINED) lives as long as one run of the tests.
+"""
+
+import hashlib
+import importlib.abc
+import importlib.util
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+WORTH = 1.0  # seconds: a shorter training is done again
+STOPS = 20  # at so many steps, at most, a callback's game is kept too
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    """Wraps `train` as soon as helpers.training has been loaded; costs nothing before."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "helpers.training":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        load = spec.loader.exec_module
+
+        def exec_module(module):
+            load(module)
+            module.train = remembering(module.train)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+def install():
+    """Watch for the import of helpers.training, if the tests asked for it."""
+    if os.environ.get("COURSE_TRAINED"):
+        sys.meta_path.insert(0, Finder())
+
+
+def remembering(train):
+    """`train` that reads or keeps what it reaches, where there is a notebook behind it."""
+
+    def remembered(game, steps, until, only, callback, every, checkpoint, progress):
+        arguments = (game, steps, until, only, callback, every, checkpoint, progress)
+        if "IPython" not in sys.modules or checkpoint or (steps is None) == (until is None):
+            return train(*arguments)
+        goal = until if steps is None else game.step + steps
+        picture = type(callback).__name__ == "TrainingPicture"  # its last state is all that stays
+        stops = [s for s in range(game.step + 1, goal + 1) if s % every == 0] if callback and not picture else []
+        if len(stops) > STOPS:
+            return train(*arguments)
+        name = Path(os.environ["COURSE_TRAINED"]) / known_by(game, goal, only)
+        end = name.with_suffix(".end.npz")
+        if os.environ.get("COURSE_TRAINED_READ") and end.exists():
+            for stop in stops:
+                game.load(name.with_suffix(f".{stop}.npz"))
+                callback(game)
+            game.load(end)
+            if picture:
+                callback.game = game
+            return None
+
+        def kept(game):
+            game.save(name.with_suffix(f".{game.step}.npz"))
+            callback(game)
+
+        begun = time.monotonic()
+        train(game, steps, until, only, kept if stops else callback, every, checkpoint, progress)
+        if game.step == goal and time.monotonic() - begun > WORTH:
+            game.save(end)  # last: where it is, the others are
+        return None
+
+    return remembered
+
+
+def known_by(game, goal, only):
+    """The name of a training: a digest of the notebook's code so far, helpers/, the game as it is, and the goal."""
+    import torch
+    from IPython import get_ipython
+
+    from helpers import checkpoint
+
+    shell = get_ipython()
+    digest = hashlib.sha256()
+    for source in sorted(Path(checkpoint.__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    code = list(shell.history_manager.input_hist_raw) if shell else []
+    about = [torch.__version__, code, checkpoint.describe(game), game.step, game.turns, sorted(game.frozen), goal, only]
+    digest.update(json.dumps(about, default=str).encode())
+    for tensors in [*game.state.values(), game.data, game.hyper]:
+        for tensor in tensors.values():
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:24]

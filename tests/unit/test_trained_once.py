@@ -1,0 +1,56 @@
+"""The memory that browser tours and the Colab stand-in use: the same game to the bit, the same callbacks, no training."""
+
+import pytest
+import torch
+import trained_once
+from core_games import make_game
+
+from helpers import training
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch):
+    """`train` with a memory in an empty folder; `train.calls` counts how often it really trained."""
+    monkeypatch.setenv("COURSE_TRAINED", str(tmp_path))
+    monkeypatch.setattr(trained_once, "WORTH", 0)
+    pytest.importorskip("IPython")
+
+    def counted(*arguments):
+        counted.calls += 1
+        return training.train(*arguments)
+
+    counted.calls = 0
+    remembered = trained_once.remembering(counted)
+
+    def call(game, until, callback=None, every=2, only=None):
+        remembered(game, None, until, only, callback, every, None, False)
+        call.calls = counted.calls
+
+    return call
+
+
+def test_what_was_trained_is_read_and_callbacks_see_the_same(train, monkeypatch):
+    games, seen = [make_game("non-saturating", seeds=[0, 1]) for _ in range(3)], [[], [], []]
+    look = [
+        lambda game, notes=notes: notes.append((game.step, float(game.state["G"]["weights"].sum()))) for notes in seen
+    ]
+    train(games[0], 6, look[0])
+    train(games[1], 6, look[1])
+    assert train.calls == 2, "without COURSE_TRAINED_READ everything is trained"
+    monkeypatch.setenv("COURSE_TRAINED_READ", "1")
+    train(games[2], 6, look[2])
+    assert train.calls == 2 and games[2].step == 6
+    assert seen[0] == seen[1] == seen[2] and [step for step, _ in seen[2]] == [2, 4, 6]
+    assert torch.equal(games[2].state["G"]["weights"], games[0].state["G"]["weights"])
+    assert (games[2].history["D"] == games[0].history["D"]).all()
+
+
+def test_another_game_another_goal_and_another_player_are_trained(train, monkeypatch):
+    monkeypatch.setenv("COURSE_TRAINED_READ", "1")
+    train(make_game("non-saturating", seeds=[0]), 4)
+    train(make_game("non-saturating", seeds=[1]), 4)
+    train(make_game("non-saturating", seeds=[0]), 5)
+    train(make_game("non-saturating", seeds=[0]), 4, only="D")
+    assert train.calls == 4
+    train(make_game("non-saturating", seeds=[0]), 4)
+    assert train.calls == 4
