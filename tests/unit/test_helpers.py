@@ -80,3 +80,5 @@ def test_every_data_file_has_a_sum_and_a_line_in_the_datasheet():
         if path.suffix not in {".md", ".txt"} and path.is_file() and path.name != "SHA256SUMS":
             assert data_file(path.name) == path
             assert f"`{path.name}`" in datasheet
+    for path in [*files.DATA.glob("results/*"), *files.DATA.glob("weights/*")]:
+        assert data_file(f"{path.parent.name}/{path.name}") == path and f"`{path.name}`" in datasheet
