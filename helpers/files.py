@@ -24,3 +24,12 @@ def data_file(name):
     if found != wanted[name]:
         raise CourseError(f"data/{name} is damaged or was changed ({found[:8]}…, not {wanted[name][:8]}…): {mend}.")
     return DATA / name
+
+
+def write_sum(name):
+    """Put the SHA-256 of data/`name`, which has just been made, into its line of data/SHA256SUMS."""
+    sums = DATA / "SHA256SUMS"
+    kept = [row for row in sums.read_text(encoding="utf-8").splitlines() if row.split(maxsplit=1)[1:] != [name]]
+    digest = hashlib.sha256((DATA / name).read_bytes()).hexdigest()
+    sums.write_text("\n".join([*kept, f"{digest}  {name}"]) + "\n", encoding="utf-8")
+    data_file.cache_clear()

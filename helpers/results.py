@@ -3,7 +3,6 @@
 COURSE_BUDGET=full python tests/tools/execute.py 04      # makes data/results/04_*.json anew, then build_zh_tw.py
 """
 
-import hashlib
 import json
 import os
 import platform
@@ -11,7 +10,7 @@ import platform
 import numpy as np
 import torch
 
-from .files import DATA, data_file
+from .files import DATA, data_file, write_sum
 
 
 def full_budget():
@@ -24,18 +23,18 @@ def save_results(name, settings, values, seconds):
 
     settings: what the table was made with; values: what came out, nested dicts and lists of numbers.
     """
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
-    made = {"settings": settings, "versions": versions, "minutes": round(seconds / 60, 1), "values": values}
+    made = {"settings": settings, "versions": versions(), "minutes": round(seconds / 60, 1), "values": values}
     path = DATA / "results" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(made, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
-    sums, line = DATA / "SHA256SUMS", f"results/{name}.json"
-    kept = [row for row in sums.read_text(encoding="utf-8").splitlines() if row.split(maxsplit=1)[1:] != [line]]
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    sums.write_text("\n".join([*kept, f"{digest}  {line}"]) + "\n", encoding="utf-8")
-    data_file.cache_clear()
+    write_sum(f"results/{name}.json")
 
 
 def load_results(name):
     """The stored table `name`: {"settings", "versions", "minutes", "values"}; raises CourseError if it is damaged."""
     return json.loads(data_file(f"results/{name}.json").read_text(encoding="utf-8"))
+
+
+def versions():
+    """The versions that a result depends on, {package: version}."""
+    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}

@@ -1,0 +1,110 @@
+"""Shipped weights: what is written can be read, and what is damaged, foreign or differently made is refused unread."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from helpers import CourseError, files, load_weights, save_weights
+
+SETTINGS = {"steps": 3, "betas": (0.0, 0.99)}
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    (tmp_path / "SHA256SUMS").write_text("00ff  other.npz\n")
+    monkeypatch.setattr(files, "DATA", tmp_path)
+    files.data_file.cache_clear()
+    yield tmp_path
+    files.data_file.cache_clear()
+
+
+def network(seed, width=4):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, width), nn.BatchNorm1d(width), nn.Linear(width, 1))
+
+
+def test_what_is_saved_is_loaded_to_half_precision(data):
+    kept, other, x = network(0), network(1), torch.randn(5, 3)
+    for _ in range(2):  # the second time it is replaced
+        save_weights("08_x", {"G": kept, "D": other}, SETTINGS)
+    fresh = {"G": network(2), "D": network(3)}
+    loaded = load_weights("08_x", fresh, SETTINGS)
+    assert loaded is fresh and not loaded["G"].training
+    assert not any(weight.requires_grad for weight in loaded["D"].parameters())
+    for net, mine in (("G", kept), ("D", other)):
+        torch.testing.assert_close(loaded[net](x), mine.eval()(x), atol=2e-3, rtol=2e-3)
+        for weight, before in zip(loaded[net].parameters(), mine.parameters(), strict=True):
+            assert weight.dtype == torch.float32 and torch.equal(weight, before.half().float())
+    assert loaded["G"][1].num_batches_tracked.dtype == torch.int64
+    names = [line.split()[1] for line in (data / "SHA256SUMS").read_text().splitlines()]
+    assert names == ["other.npz", "weights/08_x.safetensors"]
+
+
+def test_one_module_needs_no_name_and_the_file_has_two_bytes_a_number(data):
+    save_weights("08_x", nn.Linear(1000, 100), {})
+    assert isinstance(load_weights("08_x", nn.Linear(1000, 100), {}), nn.Linear)
+    assert 200_000 < (data / "weights" / "08_x.safetensors").stat().st_size < 202_000
+
+
+def test_the_same_weights_give_the_same_bytes(data):
+    sums = set()
+    for _ in range(3):
+        save_weights("08_x", {"G": network(0), "D": network(1)}, SETTINGS | {"a": 1, "b": 2})
+        sums.add(hashlib.sha256((data / "weights" / "08_x.safetensors").read_bytes()).hexdigest())
+    assert len(sums) == 1
+
+
+def refused(match, net, settings=SETTINGS):
+    """Loading into `net` is refused with one sentence, and leaves it as it was."""
+    before = [weight.clone() for weight in net.parameters()]
+    with pytest.raises(CourseError, match=match) as caught:
+        load_weights("08_x", net, settings)
+    assert "\n" not in str(caught.value)
+    assert all(torch.equal(weight, old) for weight, old in zip(net.parameters(), before, strict=True))
+
+
+def test_other_settings_other_networks_and_other_names_are_refused(data):
+    save_weights("08_x", network(0), SETTINGS)
+    refused(r"other settings \(steps\); COURSE_BUDGET=full makes it anew", network(1), SETTINGS | {"steps": 4})
+    refused(r"other settings \(channels\)", network(1), SETTINGS | {"channels": 8})
+    refused("networks of another form than yours", network(1, width=5))
+    with pytest.raises(CourseError, match="another form"):
+        load_weights("08_x", {"G": network(1)}, SETTINGS)
+    with pytest.raises(CourseError, match="missing"):
+        load_weights("09_y", network(1), SETTINGS)
+
+
+def test_a_damaged_file_is_refused(data):
+    save_weights("08_x", network(0), SETTINGS)
+    path = data / "weights" / "08_x.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    refused("damaged", network(1))
+
+
+@pytest.mark.parametrize("foreign", ["text", "npz", "safetensors of somebody else"])
+def test_a_foreign_file_is_refused_even_with_the_right_sum(data, foreign):
+    path = data / "weights" / "08_x.safetensors"
+    path.parent.mkdir()
+    if foreign == "text":
+        path.write_text("not weights")
+    elif foreign == "npz":
+        with open(path, "wb") as file:
+            np.savez(file, a=np.zeros(3))
+    else:
+        from safetensors.torch import save_file
+
+        save_file({"net.0.weight": torch.zeros(4, 3)}, path)
+    files.write_sum("weights/08_x.safetensors")
+    refused("was not written by save_weights", network(1))
+
+
+def test_numbers_that_half_precision_cannot_hold_are_refused(data):
+    for bad in (1e5, float("nan")):
+        net = nn.Linear(1, 1)
+        nn.init.constant_(net.weight, bad)
+        with pytest.raises(CourseError, match=r"net\.weight has numbers that half precision cannot hold"):
+            save_weights("08_x", net, {})
+    assert not (data / "weights").exists()
