@@ -1,8 +1,11 @@
 """Notebook 09: the smallest world by hand, the losses and their mutations, streets, squares, outlines, what is stored."""
 
 import math
+import re
+import time
 import types
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -13,13 +16,14 @@ from torch.nn.functional import avg_pool2d, leaky_relu, softplus
 
 import helpers
 from helpers import CourseError, load_glyphs, load_results
+from helpers.files import data_file
 
 QUIET = {"print": lambda *a, **k: None}
 GLYPHS = load_glyphs()
 NAMES = {"np": np, "torch": torch, "nn": nn, "avg_pool2d": avg_pool2d, "leaky_relu": leaky_relu, "softplus": softplus}
 NAMES |= {name: getattr(helpers, name) for name in ("COLOURS", "CourseError", "check", "full_budget", "load_weights")}
 NAMES |= {"glyphs": GLYPHS, "truth": GLYPHS.test_reggae, "recovered": helpers.recovered, "sharpness": helpers.sharpness}
-NAMES |= {"data_file": __import__("helpers.files").files.data_file, "device": "cpu", "re": __import__("re")}
+NAMES |= {"data_file": data_file, "device": "cpu", "re": re, "time": time, "plt": plt, "choice": helpers.choice}
 TRAINING = ["unet", "critic", "losses-code", "game-code", "make-lesson"]
 
 
@@ -142,7 +146,9 @@ def test_a_street_by_its_rules():
     page = streets()
     labels = page["label_map"](0.4, 0.5, 0.4, [], [])
     counts = {kind: (labels == n).sum() for n, kind in enumerate(page["KINDS"])}
-    assert counts["car"] == counts["tree"] == 0 and min(counts[k] for k in ("sky", "building", "road", "sidewalk")) > 100
+    assert (
+        counts["car"] == counts["tree"] == 0 and min(counts[k] for k in ("sky", "building", "road", "sidewalk")) > 100
+    )
     assert (labels[-1, 16:48] == page["ROAD"]).all() and labels[0, 32] == page["SKY"]
     with_car = page["label_map"](0.4, 0.5, 0.4, [(0.6, 0.5)], [])
     changed = with_car != labels
@@ -170,11 +176,11 @@ def test_no_square_to_learn_from_reaches_into_the_band():
     assert all(c + 32 <= west or c >= east for c in page["learned_columns"])
     photo, drawn_map = page["earth_pairs"](range(west, west + 64), 32)
     assert photo.shape == drawn_map.shape and photo.shape[1:] == (3, 32, 32) and 5 < len(photo) < 64
-    assert 0 <= photo.min() and photo.max() <= 1
+    assert photo.min() >= 0 and photo.max() <= 1
 
 
 def test_an_outline_is_the_rim_and_does_not_see_stripes():
-    page = load("outlines")
+    page = load("outside", "outlines")
     block = torch.zeros(1, 1, 32, 32)
     block[..., 8:20, 10:24] = 1
     rim = page["outlines"](block)
@@ -211,23 +217,21 @@ def test_what_is_no_stroke_gets_a_sentence(typed):
 # live figures: what a move does
 
 
+LONG = [*TRAINING, "calm-code", "long-code", "answer"]
 LIVES = {
-    "field": (["unet", "critic", "field-code", "field-live"], "draw_field"),
-    "streets": ([*TRAINING, "calm-code", "long-code", "answer", "street-labels", "street-paint", "street-pairs", "street-g",
-                 "editor-code", "editor-live"], "draw_editor"),
-    "earth": ([*TRAINING, "calm-code", "long-code", "answer", "earth-code", "earth-pairs", "earth-g", "earth-draw",
-               "earth-live"], "draw_earth"),
-    "animals": ([*TRAINING, "calm-code", "long-code", "answer", "outlines", "animal-pairs", "shape-code", "shape-live"],
-                "draw_animal"),
-}  # fmt: skip
+    "toy": ["toy-code", "toy-draw", "toy-live"],
+    "field": ["unet", "critic", "field-code", "field-live"],
+    "streets": [*LONG, "street-labels", "street-paint", "street-pairs", "street-g", "editor-code", "editor-live"],
+    "earth": ["measure", *LONG, "earth-code", "earth-pairs", "earth-g", "earth-draw", "earth-live"],
+    "animals": [*LONG, "outside", "outlines", "animal-pairs", "shape-code", "shape-draw", "shape-live"],
+}
 
 
 @pytest.mark.parametrize("name", LIVES)
 def test_every_step_of_every_slider_changes_picture_and_sentence(name):
-    cells, _ = LIVES[name]
     panels = []
     shown = {"live": lambda *a, **k: panels.append(helpers.live(*a, **k)), "slider": helpers.slider}
-    load("glyphs", *cells, choice=helpers.choice, plt=__import__("matplotlib.pyplot").pyplot, **shown)
+    load("glyphs", *LIVES[name], **shown)
     (panel,) = panels
     for key, control in panel.controls.items():
         seen = {(panel.png, panel.text)}
@@ -236,11 +240,39 @@ def test_every_step_of_every_slider_changes_picture_and_sentence(name):
             for n in range(min(steps, 12) + 1):
                 panel.set(**{key: control.min + n * control.step})
                 seen.add((panel.png, panel.text))
-            assert len({png for png, _ in seen}) == len({text for _, text in seen}) == min(steps, 12) + 1 + (
-                begin > control.min + 12 * control.step + 1e-9
+            assert (
+                len({png for png, _ in seen})
+                == len({text for _, text in seen})
+                == min(steps, 12) + 1 + (begin > control.min + 12 * control.step + 1e-9)
             ), key
             panel.set(**{key: begin})
             assert (panel.png, panel.text) in seen, "the same setting, the same picture"
+
+
+def test_the_text_box_says_what_each_character_is():
+    shown = {"live": helpers.live, "textbox": helpers.textbox, "plain": {"error": np.array([0.13])}}
+    page = load("glyphs", "measure", *LONG, "long-fonts", "typed-code", "typed-live", **shown)
+    known, held = GLYPHS.characters[7], GLYPHS.test_characters[7]
+    assert page["draw_typed"](f"貓 {held}{known}") == f"貓: missing, no truth; {held}: held out; {known}: learned from"
+    for bad in ("hello", "", "貓" * 9):
+        with pytest.raises(CourseError):
+            page["draw_typed"](bad)
+
+
+def test_a_sketch_is_drawn_and_the_pad_is_left_alone():
+    panels = []
+    shown = {"live": lambda *a, **k: panels.append(helpers.live(*a, **k))}
+    load(*LONG, "outside", "outlines", "animal-pairs", "canvas-pad", "canvas-code", "canvas-live", glyphs=GLYPHS,
+         show_rows=lambda axes, rows: axes.imshow(torch.zeros(2, 2)), **shown)  # fmt: skip
+    (panel,) = panels
+    first = panel.png
+    panel.set(strokes="10,10 90,10 90,90 10,90 10,10")
+    assert panel.text.startswith("5 points") and panel.png != first
+    good = panel.png
+    panel.set(strokes="!")
+    assert panel.text.startswith("✗ “!” is not a point") and panel.png == good
+    panel.set(strokes="")
+    assert panel.text.startswith("0 points, 0 pixels")
 
 
 # what is stored
@@ -253,7 +285,7 @@ def test_the_weights_that_are_shipped_are_small():
 
 def test_the_stored_table_belongs_to_the_code():
     """Same settings (the notebook checks them), and one cell of it made again: L1 only, seed 0, in the short lesson."""
-    page = load("measure", *TRAINING, "race-make", "full-code", "full-run", time=__import__("time"))
+    page = load("measure", *TRAINING, "race-make", "full-code", "full-run")
     again = page["run_lesson"]("L1 only", page["LIVE_STEPS"], 1)
     stored = load_results("09_lessons")["values"]["L1 only, short"]
     for name, values in again.items():
