@@ -20,6 +20,7 @@ ENTRIES = {
     "Student number:": ("B12345678", None),
     "Your heights:": ("０，1、-1", "9, 0"),
     "Your guess:": ("０.５，０.３、0.2", "0.7, 0.7, 0"),
+    "Characters:": ("貓 妳 水", "hello"),
 }
 PICTURES = ROOT / "tests" / "screenshots"
 pytestmark = pytest.mark.browser
@@ -159,6 +160,38 @@ def test_the_game_of_05_steps_and_plays(lab):
     assert len(seen) > 5 and "D has had 125 turns, G 125" in seen[-1], "a film, not only its end"
     panel.box.get_by_role("button", name="reset").click()
     assert panel.wait_for_change(seen[-1]) == start
+
+
+def test_the_canvas_of_09_is_really_drawn_on(lab):
+    """A closed line drawn with the mouse reaches Python, which draws an animal from it; the pad can be cleared."""
+    _, page, address, _ = lab
+    assert not open_and_run(page, address, "notebooks/09_pix2pix.ipynb")
+    panel = Panel(page.locator(".course-live").filter(has=page.locator("canvas")))
+    pad = panel.box.locator("canvas")
+    pad.scroll_into_view_if_needed()
+    words, picture, frame = panel.words(), panel.picture(), pad.bounding_box()
+    corners = [(0.2, 0.3), (0.8, 0.3), (0.8, 0.7), (0.2, 0.7), (0.2, 0.3)]
+    places = [(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]) for x, y in corners]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=12)
+    page.mouse.up()
+    panel.wait_for_change(words)
+    drawn = panel.wait_until_still()[-1]
+    assert "49 points" in drawn and "outline" in drawn
+    panel.wait_for_picture(picture)
+    first = [int(number) for number in panel.box.locator("textarea").input_value().split()[0].split(",")]
+    assert abs(first[0] - 20) <= 2 and abs(first[1] - 30) <= 2, "where the pen was set down"
+    assert pad.evaluate("pad => pad.getContext('2d').getImageData(128, 77, 1, 1).data[3]") > 0, "the line is seen"
+    picture = panel.picture()
+    PICTURES.mkdir(exist_ok=True)
+    panel.box.screenshot(path=PICTURES / "canvas.png")
+    panel.box.get_by_role("button", name="clear the pad").click()
+    assert "0 points" in panel.wait_for_change(drawn)
+    panel.wait_for_picture(picture)
+    page.mouse.move(*places[1])
+    assert "0 points" in panel.words(), "without the pen down, nothing is drawn"
 
 
 def test_the_hand_in_of_01(lab):
