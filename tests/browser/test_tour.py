@@ -19,6 +19,7 @@ ENTRIES = {
     "A line begins with:": ("明月", "hello"),
     "Student number:": ("B12345678", None),
     "Your heights:": ("０，1、-1", "9, 0"),
+    "Write in sans:": ("貓天", "hello"),
     "Your guess:": ("０.５，０.３、0.2", "0.7, 0.7, 0"),
     "Characters:": ("貓 妳 水", "hello"),
 }
