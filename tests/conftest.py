@@ -24,17 +24,10 @@ def pytest_unconfigure(config):
         shutil.rmtree(config.trained, ignore_errors=True)
 
 
-ALONE = ("test_twice", "test_colab")  # modules whose tests are long and need nothing from each other
-
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """What is slow, and what has to stay together on one worker: a notebook's cells, a module's tests."""
     for item in items:
         if type(item).__name__ == "IPyNbCell" or "browser" in item.keywords:
             item.add_marker(pytest.mark.slow)
-        alone = item.path.stem in ALONE
-        item.add_marker(pytest.mark.xdist_group(item.name.replace("@", " ") if alone else item.path.stem))
 
 
 @pytest.fixture(autouse=True)

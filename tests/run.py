@@ -52,7 +52,7 @@ def main(arguments):
         settings["COURSE_COLAB_PYTHON"] = str(colab)
     if not find_browser():
         print("No Chromium or Chrome was found: the browser tests are skipped (under CI=true they fail).")
-    workers = [] if "-n" in arguments else ["-n", "2", "--dist", "loadgroup"]
+    workers = [] if "-n" in arguments else ["-n", "2", "--dist", "loadscope"]
     return subprocess.run(
         [python, "-m", "pytest", *workers, *arguments], cwd=ROOT, env=settings, check=False
     ).returncode
