@@ -303,6 +303,10 @@ def test_noise_by_hand_is_where_it_is_put_and_nowhere_else():
     checks[:, :, ::2] = -1  # stripes: each block of 4 × 4 averages to nothing
     assert page["change"](pictures, checks)[:2] == (1.0, 0.0)
     assert page["change"](pictures, pictures + 0.5)[:2] == (0.5, 1.0)
+    real = page["faces"].x[:4]
+    other = real.clone()
+    other[0, :, 0, 0] = page["BACKGROUNDS"][(page["traits"](real)[0, 0] + 1) % 5]
+    assert page["change"](real, other)[2:] == (0.75, 1.0), "the background of one of four is read from one pixel"
 
 
 def test_both_ways_begin_and_end_at_the_same_faces(shipped):
