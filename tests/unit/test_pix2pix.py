@@ -179,6 +179,18 @@ def test_no_square_to_learn_from_reaches_into_the_band():
     assert photo.min() >= 0 and photo.max() <= 1
 
 
+def test_one_linear_rule_of_colours_is_found_and_a_few_wild_pixels_do_not_bend_it():
+    recolour = load("earth-rule")["recolour"]
+    random = torch.Generator().manual_seed(0)
+    x, z = (torch.rand(20, 3, 32, 32, generator=random) for _ in range(2))
+    mix = torch.tensor([[0.2, 0.5, 0.1], [0.3, 0.0, 0.4], [0.1, 0.1, 0.9]])
+    true = lambda p: torch.einsum("nchw,cd->ndhw", p, mix) + 0.1  # noqa: E731
+    torch.testing.assert_close(recolour(x, true(x), z), true(z), atol=1e-4, rtol=0)
+    y = true(x)
+    y[:4] = 0  # a fifth of all: least squares would follow them
+    torch.testing.assert_close(recolour(x, y, z), true(z), atol=1e-2, rtol=0)
+
+
 def test_an_outline_is_the_rim_and_does_not_see_stripes():
     page = load("outside", "outlines")
     block = torch.zeros(1, 1, 32, 32)
@@ -222,7 +234,7 @@ LIVES = {
     "toy": ["toy-code", "toy-draw", "toy-live"],
     "field": ["unet", "critic", "field-code", "field-live"],
     "streets": [*LONG, "street-labels", "street-paint", "street-pairs", "street-g", "editor-code", "editor-live"],
-    "earth": ["measure", *LONG, "earth-code", "earth-pairs", "earth-g", "earth-draw", "earth-live"],
+    "earth": ["measure", *LONG, "earth-code", "earth-pairs", "earth-rule", "earth-g", "earth-draw", "earth-live"],
     "animals": [*LONG, "outside", "outlines", "animal-pairs", "shape-code", "shape-draw", "shape-live"],
 }
 
