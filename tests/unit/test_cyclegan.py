@@ -422,8 +422,28 @@ def test_the_shipped_painters_do_what_the_page_says(painted):
     assert horse_leak > 80 and zebra_leak > 30 and new_stripes > 3 * painted["plain"] and max(home) < 0.1
     with torch.no_grad():
         as_zebras = nets["toB"](painted["test_horses"])
-    n = run_cells("10", "tail-mark", "tail-run", **{**painted, "as_zebras": as_zebras})
+    names = {**painted, "as_zebras": as_zebras}
+    n = run_cells("10", "tail-mark", "tail-run", "tail-check", **names)
     assert n["brown"](as_zebras[n["chosen"]], n["body"]) < 0.12 < 0.25 < n["brown"](as_zebras[n["chosen"]], n["tail"])
+    wiped = n["as_zebras"].clone()  # every tail is painted over with bare savanna
+    wiped[n["chosen"]] = torch.where(n["tail"] > 0, painted["SAVANNA"][:, None, None], wiped[n["chosen"]])
+    with pytest.raises(CourseError, match="the tail still is"):
+        run_cells("10", "tail-mark", "tail-check", **{**painted, "as_zebras": wiped})
+
+
+def test_brown_by_hand(painted):
+    """A grey animal, bare ground and a coat: red minus green. Blue does not count, or yellow ground would be brown."""
+    n = run_cells("10", "tail-mark", **{**painted, "as_zebras": painted["test_horses"]})
+    part = torch.zeros(1, 1, 32, 32)
+    part[:, :, 4:9, 4:9] = 1
+    for colour, answer in [
+        (torch.tensor([0.4, 0.4, 0.4]), 0),
+        (painted["SAVANNA"], 0.14),
+        (painted["MEADOW"], -0.23),
+        (painted["COATS"][0], 0.19),
+    ]:
+        picture = torch.where(part > 0, colour[None, :, None, None], 1.0)
+        assert abs(n["brown"](picture, part) - answer) < 1e-5
 
 
 @pytest.mark.slow
