@@ -335,8 +335,8 @@ def test_the_stored_table_of_characters_belongs_to_the_page(fonts):
 @pytest.mark.slow
 def test_one_line_of_the_stored_table_made_again(fonts):
     """Pix2Pix with seed 0: the four numbers within what training scatters between machines."""
-    game = fonts["make_pairs"](0, fonts["FONTS"]["steps"])
-    game.train(until=fonts["FONTS"]["steps"], progress=False)
+    game = fonts["make_pairs"](0, fonts["FONTS"]["pair steps"])
+    game.train(until=fonts["FONTS"]["pair steps"], progress=False)
     now, was = (
         fonts["score"](fonts["brushed"](game), fonts["test_brush"]),
         load_results("10_fonts")["values"]["with pairs"][0],
