@@ -80,6 +80,17 @@ def remembering(train):
     return remembered
 
 
+BEFORE = []  # for each training of this kernel, how much code had been run
+
+
+def traits(module):
+    """What a module holds beside its parts and numbers, in words that are the same in every kernel."""
+    plain = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    return {
+        name: getattr(value, "__qualname__", None) or str(value) for name, value in plain.items() if name != "forward"
+    }
+
+
 def known_by(game, goal, only):
     """The name of a training: a digest of the notebook's code so far, helpers/, the game as it is, and the goal."""
     import torch
@@ -92,7 +103,11 @@ def known_by(game, goal, only):
     for source in sorted(Path(checkpoint.__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     code = list(shell.history_manager.input_hist_raw) if shell else []
-    about = [torch.__version__, code, checkpoint.describe(game), game.step, game.turns, sorted(game.frozen), goal, only]
+    BEFORE.append(len(code))  # games of one cell may differ in what no file shows, an activation function say:
+    place = BEFORE.count(len(code))  # so it counts, too, which training of its cell this is
+    nets = [[str(stack.worker), *map(traits, stack.worker.modules())] for stack in game.stacks.values()]
+    about = [torch.__version__, code, place, nets, checkpoint.describe(game), game.step, game.turns]
+    about += [sorted(game.frozen), goal, only]
     digest.update(json.dumps(about, default=str).encode())
     for tensors in [*game.state.values(), game.data, game.hyper]:
         for tensor in tensors.values():

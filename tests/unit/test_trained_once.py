@@ -13,6 +13,7 @@ def train(tmp_path, monkeypatch):
     """`train` with a memory in an empty folder; `train.calls` counts how often it really trained."""
     monkeypatch.setenv("COURSE_TRAINED", str(tmp_path))
     monkeypatch.setattr(trained_once, "WORTH", 0)
+    monkeypatch.setattr(trained_once, "BEFORE", [])
     pytest.importorskip("IPython")
 
     def counted(*arguments):
@@ -35,7 +36,9 @@ def test_what_was_trained_is_read_and_callbacks_see_the_same(train, monkeypatch)
         lambda game, notes=notes: notes.append((game.step, float(game.state["G"]["weights"].sum()))) for notes in seen
     ]
     train(games[0], 6, look[0])
+    trained_once.BEFORE.clear()  # as in another kernel
     train(games[1], 6, look[1])
+    trained_once.BEFORE.clear()
     assert train.calls == 2, "without COURSE_TRAINED_READ everything is trained"
     monkeypatch.setenv("COURSE_TRAINED_READ", "1")
     train(games[2], 6, look[2])
@@ -52,5 +55,11 @@ def test_another_game_another_goal_and_another_player_are_trained(train, monkeyp
     train(make_game("non-saturating", seeds=[0]), 5)
     train(make_game("non-saturating", seeds=[0]), 4, only="D")
     assert train.calls == 4
+    trained_once.BEFORE.clear()  # as in another kernel
     train(make_game("non-saturating", seeds=[0]), 4)
     assert train.calls == 4
+    trained_once.BEFORE.clear()
+    other = make_game("non-saturating", seeds=[0])
+    other.stacks["D"].worker.bend = torch.tanh  # the same weights, another function: no file shows it
+    train(other, 4)
+    assert train.calls == 5
