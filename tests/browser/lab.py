@@ -40,7 +40,8 @@ DONE = """path => {
   const panel = jupyterapp.shell.currentWidget, session = panel && panel.sessionContext && panel.sessionContext.session;
   if (!session || !session.kernel || !panel.context || panel.context.path !== path) return false;
   const cells = panel.content.widgets.filter(cell => cell.model.type === 'code');
-  return cells.every(cell => cell.model.executionCount > 0 || cell.model.sharedModel.execution_count > 0)
+  const failed = cells.some(cell => cell.model.outputs.toJSON().some(output => output.output_type === 'error'));
+  return (failed || cells.every(cell => cell.model.executionCount > 0 || cell.model.sharedModel.execution_count > 0))
     && session.kernel.status === 'idle';
 }"""
 
