@@ -15,18 +15,14 @@ clean faces only is sure of itself whatever it is shown, and would be no ruler.
 >>> features = judge.features(pictures)                  # (n, 48), for helpers.frechet_distance
 """
 
-import json
-
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from .draws import rows, uniform
-from .errors import CourseError
 from .faces import NAMES, load_faces
-from .files import DATA, data_file
 from .game import Game
+from .judges import Judge, ship, shipped
 from .optimisers import falling
 from .players import Player
 
@@ -34,38 +30,22 @@ FILE = "face_judge.npz"
 SETTINGS = {"seed": 0, "steps": 1500, "batch": 64, "learning rate": 0.002, "average": 0.99, "move": 1, "colour": 0.1}
 
 
-class FaceJudge(nn.Module):
+class FaceJudge(Judge):
     """16 × 16 → 8 × 8 → 4 × 4 → 48 features → 3 scores: glasses, long hair, hat; above 0 is yes."""
 
     def __init__(self):
-        super().__init__()
-        self.eye = nn.Sequential(
+        eye = nn.Sequential(
             nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(),  # (n, 16, 16, 16)
             nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU(),  # (n, 32, 8, 8)
             nn.Conv2d(32, 48, 3, stride=2, padding=1), nn.ReLU(),  # (n, 48, 4, 4)
             nn.Flatten(), nn.Linear(48 * 16, 48), nn.ReLU(),
         )  # fmt: skip
-        self.name = nn.Linear(48, 3)
-
-    def features(self, pictures):
-        """What it makes of the pictures before it names anything: (n, 48)."""
-        return self.eye(pictures)
-
-    def forward(self, pictures):
-        """Three scores for each picture: (n, 3)."""
-        return self.name(self.features(pictures))
+        super().__init__(eye, 3)
 
 
 def face_judge():
     """The judge with its shipped weights, in eval mode; its weights do not train."""
-    judge = FaceJudge()
-    with np.load(data_file(FILE), allow_pickle=False) as stored:
-        if json.loads(str(stored["settings"])) != SETTINGS:
-            raise CourseError(
-                f"data/{FILE} was trained with other settings: python -m helpers.face_judging trains anew."
-            )
-        judge.load_state_dict({name: torch.tensor(stored[name]) for name in judge.state_dict()})
-    return judge.eval().requires_grad_(False)
+    return shipped(FaceJudge(), FILE, SETTINGS, "python -m helpers.face_judging")
 
 
 def face_labels(judge, pictures):
@@ -126,8 +106,7 @@ def main():
     game = judge_game(SETTINGS["steps"])
     game.train(SETTINGS["steps"])
     judge = game.member(0).judge
-    weights = {name: weight.numpy().astype(np.float32) for name, weight in judge.state_dict().items()}
-    np.savez_compressed(DATA / FILE, settings=np.array(json.dumps(SETTINGS)), **weights)
+    ship(judge, FILE, SETTINGS)
     errors = ", ".join(f"{name} {part:.2%}" for name, part in held_out_errors(judge).items())
     print(f"Wrong on the 1,000 held-out faces: {errors}; data/{FILE} written. Now its line in SHA256SUMS.")
 

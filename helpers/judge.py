@@ -13,18 +13,15 @@ every name: a judge that has seen real digits only is sure of itself whatever it
 >>> features = judge.features(pictures)                  # (n, 48), for helpers.frechet_distance
 """
 
-import json
 import math
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from .draws import rows, uniform
-from .errors import CourseError
-from .files import DATA, data_file
 from .game import Game
+from .judges import Judge, ship, shipped
 from .optimisers import falling
 from .pictures import load_pictures
 from .players import Player
@@ -33,35 +30,21 @@ FILE = "digit_judge.npz"
 SETTINGS = {"seed": 0, "steps": 3000, "batch": 64, "learning rate": 0.002, "average": 0.99, "move": 2, "turn": 12, "size": 0.1}  # fmt: skip
 
 
-class DigitJudge(nn.Module):
+class DigitJudge(Judge):
     """28 × 28 → 14 × 14 → 7 × 7 → 48 features → 10 scores."""
 
     def __init__(self):
-        super().__init__()
-        self.eye = nn.Sequential(
+        eye = nn.Sequential(
             nn.Conv2d(1, 16, 5, stride=2, padding=2), nn.ReLU(),  # (n, 16, 14, 14)
             nn.Conv2d(16, 32, 5, stride=2, padding=2), nn.ReLU(),  # (n, 32, 7, 7)
             nn.Flatten(), nn.Linear(32 * 49, 48), nn.ReLU(),
         )  # fmt: skip
-        self.name = nn.Linear(48, 10)
-
-    def features(self, pictures):
-        """What it makes of the pictures before it names a digit: (n, 48)."""
-        return self.eye(pictures)
-
-    def forward(self, pictures):
-        """Ten scores for each picture: (n, 10)."""
-        return self.name(self.features(pictures))
+        super().__init__(eye, 10)
 
 
 def digit_judge():
     """The judge with its shipped weights, in eval mode; its weights do not train."""
-    judge = DigitJudge()
-    with np.load(data_file(FILE), allow_pickle=False) as stored:
-        if json.loads(str(stored["settings"])) != SETTINGS:
-            raise CourseError(f"data/{FILE} was trained with other settings: python -m helpers.judge trains anew.")
-        judge.load_state_dict({name: torch.tensor(stored[name]) for name in judge.state_dict()})
-    return judge.eval().requires_grad_(False)
+    return shipped(DigitJudge(), FILE, SETTINGS, "python -m helpers.judge")
 
 
 def recognised(judge, pictures):
@@ -111,8 +94,7 @@ def main():
     game = judge_game(SETTINGS["steps"])
     game.train(SETTINGS["steps"])
     judge = game.member(0).judge
-    weights = {name: weight.numpy().astype(np.float32) for name, weight in judge.state_dict().items()}
-    np.savez_compressed(DATA / FILE, settings=np.array(json.dumps(SETTINGS)), **weights)
+    ship(judge, FILE, SETTINGS)
     print(
         f"{held_out_error(judge):.2%} of the 2,000 held-out digits wrong; data/{FILE} written. Now its line in SHA256SUMS."
     )
