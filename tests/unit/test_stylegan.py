@@ -358,7 +358,7 @@ LIVE = {  # cell of the figure: the cells it needs, and where its controls go, s
     "noise-live": ([*MIXING, "noise-code", "noise-draw"], {"layer": [4, 3, 1], "loudness": [0.55, 0.6, 0.0, 2.0]}),
     "truncation-live": ([*MIXING, "truncation-draw"], {"psi": [1.05, 1.1, 0.5, 0.0, -0.5, -1.0, 2.0]}),
     "walk-live": ([*MIXING, "walk-code", "walk-draw"], {"first": [2, 3, 0], "second": [15, 16, 10], "way": [0.52, 0.54, 0.0, 1.0]}),
-    "directions-live": ([*MIXING, "directions-code", "directions-find", "directions-draw"], {"face": [3, 4, 99], "kind": ["as found"], "glasses": [3.1, 3.2, -4.0], "hair": [0.1, 0.2, 4.0], "hat": [0.1, 0.2, 4.0]}),
+    "directions-live": ([*MIXING, "directions-code", "directions-find", "directions-draw"], {"face": [3, 4, 99], "kind": ["cleaned"], "glasses": [2.1, 2.2, -4.0], "hair": [0.1, 0.2, 4.0], "hat": [0.1, 0.2, 4.0]}),
 }  # fmt: skip
 
 
