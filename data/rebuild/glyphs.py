@@ -1,7 +1,7 @@
 """glyph_pairs_32.npz: characters of Big5 level 1 in three fonts, drawn large and reduced to 32 × 32 with 16 greys.
 
-characters.txt holds which ones, in two lines: 2,000 that all three fonts draw, drawn by lot from 4,490, and 120 of the
-906 that Reggae One lacks. The lot was not kept, so the list is; each character is held against the fonts again.
+characters.txt holds which ones, in two lines: 2,000 of the 4,490 that all three fonts draw, and 120 of the 906 that
+Reggae One lacks. By which lot they were chosen was not kept, so the list is, and is checked against the fonts.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ FONTS = {
     "reggae": ("usr/share/fonts/truetype/reggae/ReggaeOne-Regular.ttf", 0),
     "brush": ("usr/share/fonts/truetype/kouzan-mouhitsu/kouzan-mouhitsu.ttf", 0),
 }
-LARGE, SMALL = 128, 32
+LARGE, SMALL, PAPER = 128, 32, 15
 HEIGHT, LEFT, BASELINE = 115, 6, 106  # of a character, on the large square
 
 
@@ -63,5 +63,8 @@ def glyphs(packages, target):
     check(chosen, missing, has)
     fonts = {name: ImageFont.truetype(path, HEIGHT, index=number) for name, (path, number) in paths.items()}
     pictures = {name: draw(chosen, font) for name, font in fonts.items()}
+    for name, drawn in pictures.items():
+        if blank := [c for c, picture in zip(chosen, drawn, strict=True) if picture.min() == PAPER]:
+            raise CourseError(f"characters.txt: {name} draws nothing for {blank[0]}.")
     lacking = {"missing_chars": np.array(missing), "missing_sans": draw(missing, fonts["sans"])}
     np.savez_compressed(target, chars=np.array(chosen), **pictures, **lacking)
