@@ -7,6 +7,7 @@ the folder already is not fetched again.
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from helpers import CourseError
 
@@ -62,11 +63,11 @@ CLIENTS = {"pip": _pip, "npm": _npm, "apt-get": _apt_get}
 
 
 def run(command, folder=None):
-    said = f"{command[0]} could not fetch {command[-1]}"
+    """Run a command quietly in `folder`; CourseError with its last line if it fails."""
     if not shutil.which(command[0]):
-        raise CourseError(f"{said}: there is no {command[0]} on this machine.")
+        raise CourseError(f"there is no {command[0]} on this machine.")
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
-        hint = " (after `apt-get update`, on Debian 12?)" if command[0] == "apt-get" else ""
-        raise CourseError(f"{said}{hint}: {last}")
+        hint = " (after apt-get update, on Debian 12?)" if command[0] == "apt-get" else ""
+        raise CourseError(f"{Path(command[0]).name} … {command[-1]} failed{hint}: {last}")
