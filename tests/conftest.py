@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib
 import pytest
+from order import Pieces, turn
 
 matplotlib.use("agg")
 
@@ -28,6 +29,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if type(item).__name__ == "IPyNbCell" or "browser" in item.keywords:
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: turn(item.nodeid))  # a stable sort: within a piece the order stays
+
+
+def pytest_xdist_make_scheduler(config, log):
+    if config.getoption("dist") == "loadscope":
+        return Pieces(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -44,7 +44,8 @@ def main(arguments):
     home = Path(os.environ.get("COURSE_ENVIRONMENTS", ROOT))
     here = [ROOT / "requirements.txt", TESTS / "requirements.txt"]
     python = make_environment(home / ".venv-tests", here, [CONSTRAINTS])
-    # Two workers on two cores: with more threads each they would only wait for one another.
+    # One thread for each worker: with more they would only wait for one another. Three workers for two cores, because
+    # a worker whose test moves sliders in a browser waits half of the time.
     settings = {**os.environ, "JUPYTER_PLATFORM_DIRS": "1", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     if "not slow" not in arguments:
         install_browser()
@@ -52,7 +53,8 @@ def main(arguments):
         settings["COURSE_COLAB_PYTHON"] = str(colab)
     if not find_browser():
         print("No Chromium or Chrome was found: the browser tests are skipped (under CI=true they fail).")
-    workers = [] if "-n" in arguments else ["-n", "2", "--dist", "loadscope"]
+    cores = min(os.cpu_count() or 2, 8)
+    workers = [] if "-n" in arguments else ["-n", str(cores + 1), "--dist", "loadscope", "--no-loadscope-reorder"]
     return subprocess.run(
         [python, "-m", "pytest", *workers, *arguments], cwd=ROOT, env=settings, check=False
     ).returncode

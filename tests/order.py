@@ -1,0 +1,36 @@
+"""Who runs what, and when: the suite cut into pieces for the workers, the long ones first.
+
+A notebook and a module of tests are a piece each. Three modules are cut further, or one worker would still be busy with
+them long after the others have finished. What kernels train comes first: browser tours then read it (trained_once/).
+"""
+
+import re
+
+from xdist.scheduler import LoadScopeScheduling
+
+FIRST = [r"notebooks/\d", r"tests/browser/", r"tests/notebooks/test_twice", r"tests/colab/", r"tests/unit/test_core"]
+ALONE = ("tests/notebooks/test_twice", "tests/colab/")  # each of their tests is long, and shares nothing
+
+
+def turn(nodeid):
+    """The place of a test in the order: by kind; of the notebooks the late ones first, which compute longest."""
+    kind = next((i for i, start in enumerate(FIRST) if re.match(start, nodeid)), len(FIRST))
+    number = re.search(r"[/\[-](\d\d)_", nodeid)
+    return kind, -int(number.group(1)) if number and kind in (0, 2, 3) else 0
+
+
+def piece(nodeid):
+    """The name of the piece that a test belongs to."""
+    if nodeid.startswith(ALONE):
+        return nodeid
+    if nodeid.startswith("tests/browser/"):
+        lab, number = re.search(r"lab\d", nodeid), re.search(r"-(\d\d)_", nodeid)
+        return f"{lab and lab.group()} {int(number.group(1)) // 3 if number else 'more'}"
+    return nodeid.rsplit("::", 1)[0]
+
+
+class Pieces(LoadScopeScheduling):
+    """xdist's own scheduler, with other pieces."""
+
+    def _split_scope(self, nodeid):
+        return piece(nodeid)

@@ -1,0 +1,56 @@
+"""Each notebook's best moment, as the README shows it: one live figure, photographed in JupyterLab after Run All.
+
+    python3 tests/tools/screenshots.py           # all; or the notebooks whose names start with the words given
+
+Which figure that is stands in BEST, by the id of its cell. The pictures go to .github/pictures/NN.png.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from common import ROOT, masters
+
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
+from lab import browser_page, open_and_run, server  # noqa: E402
+from run import find_browser  # noqa: E402
+
+BEST = {
+    "00": "points-live",
+    "01": "poem-live",
+    "02": "learn-live",
+    "03": "simplex-live",
+    "04": "shirts-live",
+    "05": "bout-live",
+    "06": "shots-live",
+    "07": "film-live",
+    "08": "mixing-live",
+    "09": "editor-live",
+    "10": "horse-live",
+}
+FIGURE = """id => jupyterapp.shell.currentWidget.content.widgets.find(cell => cell.model.id === id).node
+  .querySelector('.course-live')"""
+PICTURES = ROOT / ".github" / "pictures"
+
+
+def main(names):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        server(sys.executable, Path(folder)) as (address, _),
+        browser_page(find_browser()) as page,
+    ):
+        for path in masters():
+            if names and not path.name.startswith(tuple(names)):
+                continue
+            errors = open_and_run(page, address, f"notebooks/{path.name}")
+            if errors:
+                sys.exit(f"{path.name}: {errors[0]}")
+            box = page.evaluate_handle(FIGURE, BEST[path.name[:2]]).as_element()
+            box.scroll_into_view_if_needed()
+            page.wait_for_timeout(1000)  # until the picture is decoded
+            box.screenshot(path=PICTURES / f"{path.name[:2]}.png")
+            print(f"{path.name}: .github/pictures/{path.name[:2]}.png", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
