@@ -78,12 +78,14 @@ def test_it_says_what_differs_and_writes_only_if_asked(data, monkeypatch, capsys
 
 def test_what_cannot_be_fetched_does_not_stop_the_others(data, monkeypatch, capsys):
     def refused(get, to):
+        to.write_text("half a file")
         raise CourseError("there is no npm.")
 
     same = lambda get, to: to.write_text("one\n")  # noqa: E731
     monkeypatch.setattr(command, "RECIPES", {"b.tsv": refused, "a.tsv": same})
-    assert command.main(["b.tsv", "a.tsv"]) == 1
-    assert capsys.readouterr().out == "b.tsv: not made: there is no npm.\na.tsv: equal to the byte\n"
+    assert command.main(["b.tsv", "a.tsv", "--write"]) == 1
+    assert capsys.readouterr().out == "b.tsv: not made: there is no npm.\na.tsv: equal to the byte; written\n"
+    assert not (data / "b.tsv").exists()
 
 
 def test_the_folder_is_a_command():
