@@ -19,7 +19,7 @@ NAMES = {
     "fashion_mnist": ["T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"],
 }
 FILES = {"mnist": "mnist_10k.npz", "fashion_mnist": "fashion_mnist_6k.npz"}
-TEST = 2000  # the last ones; they are shuffled
+TEST = 2000  # the last ones; both files are mixed
 
 
 def load_pictures(name, size=28):

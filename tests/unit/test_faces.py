@@ -6,18 +6,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from rebuild import face_judge as training
+from rebuild.judges import errors
 
 from helpers import (
     CourseError,
     data_file,
     face_judge,
-    face_judging,
     face_labels,
     face_sheet,
     frechet_distance,
     load_faces,
     rows,
 )
+from helpers.judges import FaceJudge
 
 
 @pytest.fixture(scope="module")
@@ -54,19 +56,19 @@ def test_the_shipped_weights_were_made_with_these_settings_and_load_without_pick
     path = data_file("face_judge.npz")
     assert path.stat().st_size < 400_000
     with np.load(path, allow_pickle=False) as stored:
-        assert json.loads(str(stored["settings"])) == face_judging.SETTINGS
+        assert json.loads(str(stored["settings"])) == FaceJudge.SETTINGS
         assert all(stored[name].dtype == np.float32 for name in stored.files if name != "settings")
 
 
 def test_other_settings_are_refused(monkeypatch):
-    monkeypatch.setitem(face_judging.SETTINGS, "steps", 1)
+    monkeypatch.setitem(FaceJudge.SETTINGS, "steps", 1)
     with pytest.raises(CourseError, match="trains anew"):
         face_judge()
 
 
 def test_at_most_two_in_a_hundred_held_out_faces_are_misread():
-    errors = face_judging.held_out_errors(face_judge())
-    assert list(errors) == ["glasses", "long hair", "hat"] and max(errors.values()) < 0.02
+    wrong = errors(training.answers(face_judge()))
+    assert list(wrong) == ["glasses", "long hair", "hat"] and max(wrong.values()) < 0.02
 
 
 def test_a_ruler_knows_what_is_no_face(faces):
@@ -85,8 +87,8 @@ def test_a_ruler_knows_what_is_no_face(faces):
 
 def test_it_saw_the_working_faces_only(faces, monkeypatch):
     seen = []
-    monkeypatch.setattr(face_judging, "rows", lambda size, **parts: seen.append(parts) or rows(size, **parts))
-    face_judging.judge_game(10)
+    monkeypatch.setattr(training, "rows", lambda size, **parts: seen.append(parts) or rows(size, **parts))
+    training.judge_game(10)
     assert torch.equal(seen[0]["x"], faces.x) and torch.equal(seen[0]["y"], faces.y)
 
 
@@ -94,29 +96,29 @@ def test_jiggling_moves_by_a_pixel_changes_colours_and_keeps_what_stays():
     picture = torch.full((1, 3, 16, 16), -0.5)
     picture[0, :, 6, 9] = 0.5
     middle = torch.full((1, 8), 0.5)
-    torch.testing.assert_close(face_judging.jiggled(picture, middle), picture)
+    torch.testing.assert_close(training.jiggled(picture, middle), picture)
     right = middle.clone()
     right[0, 0] = 0.99  # the window goes right, what is drawn goes left
-    assert face_judging.jiggled(picture, right)[0, 0].argmax() == 6 * 16 + 8
+    assert training.jiggled(picture, right)[0, 0].argmax() == 6 * 16 + 8
     bright = middle.clone()
     bright[0, 5] = 1.0
-    change = face_judging.jiggled(picture, bright) - picture
+    change = training.jiggled(picture, bright) - picture
     torch.testing.assert_close(change[0].amax(dim=(1, 2)), torch.tensor([0.1, 0, 0]), atol=1e-6, rtol=0)
 
 
 def test_a_face_that_has_drowned_has_fifty_fifty_for_its_names():
-    game, seen = face_judging.judge_game(10), []
+    game, seen = training.judge_game(10), []
     batch = {name: value[0] for name, value in game.batch("judge").items()}
     batch["left"] = torch.zeros_like(batch["left"])
     nets = SimpleNamespace(judge=lambda x: seen.append(x) or torch.zeros(len(x), 3))
-    loss = face_judging.judge_loss(nets, SimpleNamespace(**batch), None)
+    loss = training.judge_loss(nets, SimpleNamespace(**batch), None)
     assert torch.isclose(loss, torch.tensor(2 * 0.6931472))  # a judge that says fifty-fifty pays ln 2 for everything
-    assert torch.equal(seen[2], face_judging.noise_for(SimpleNamespace(**batch)))
+    assert torch.equal(seen[2], training.noise_for(SimpleNamespace(**batch)))
     assert seen[2].min() >= -1 and seen[2].max() <= 1
 
 
 def test_the_game_of_the_command_learns():
-    game = face_judging.judge_game(150)
+    game = training.judge_game(150)
     game.train(150)
-    errors = face_judging.held_out_errors(game.member(0).judge)
-    assert errors["glasses"] < 0.2 and errors["long hair"] < 0.2
+    wrong = errors(training.answers(game.member(0).judge))
+    assert wrong["glasses"] < 0.2 and wrong["long hair"] < 0.2

@@ -6,8 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from rebuild import digit_judge as training
+from rebuild.judges import errors
 
-from helpers import CourseError, data_file, digit_judge, frechet_distance, judge, load_pictures, recognised, rows
+from helpers import CourseError, data_file, digit_judge, frechet_distance, load_pictures, recognised, rows
+from helpers.judges import DigitJudge
 
 
 @pytest.fixture(scope="module")
@@ -19,18 +22,18 @@ def test_the_shipped_weights_were_made_with_these_settings_and_load_without_pick
     path = data_file("digit_judge.npz")
     assert path.stat().st_size < 400_000
     with np.load(path, allow_pickle=False) as stored:
-        assert json.loads(str(stored["settings"])) == judge.SETTINGS
+        assert json.loads(str(stored["settings"])) == DigitJudge.SETTINGS
         assert all(stored[name].dtype == np.float32 for name in stored.files if name != "settings")
 
 
 def test_other_settings_are_refused(monkeypatch):
-    monkeypatch.setitem(judge.SETTINGS, "steps", 1)
+    monkeypatch.setitem(DigitJudge.SETTINGS, "steps", 1)
     with pytest.raises(CourseError, match="trains anew"):
         digit_judge()
 
 
 def test_at_most_three_in_a_hundred_held_out_digits_are_misread(digits):
-    assert judge.held_out_error(digit_judge()) < 0.03
+    assert errors(training.answers(digit_judge()))["digits"] < 0.03
 
 
 def test_a_ruler_knows_what_is_no_digit(digits):
@@ -48,25 +51,25 @@ def test_a_ruler_knows_what_is_no_digit(digits):
 
 def test_it_saw_the_working_digits_only(digits, monkeypatch):
     seen = []
-    monkeypatch.setattr(judge, "rows", lambda size, **tensors: seen.append(tensors) or rows(size, **tensors))
-    judge.judge_game(10)
+    monkeypatch.setattr(training, "rows", lambda size, **tensors: seen.append(tensors) or rows(size, **tensors))
+    training.judge_game(10)
     assert seen[0]["x"] is not None and torch.equal(seen[0]["x"], digits.x) and torch.equal(seen[0]["y"], digits.y)
 
 
 def test_jiggling_moves_turns_and_keeps_what_stays():
     picture = torch.zeros(1, 1, 28, 28)
     picture[0, 0, 10, 18] = 1
-    still = judge.jiggled(picture, torch.full((1, 4), 0.5))
+    still = training.jiggled(picture, torch.full((1, 4), 0.5))
     torch.testing.assert_close(still, picture, atol=1e-5, rtol=0)
-    moved = judge.jiggled(picture, torch.tensor([[0.5, 0.5, 1.0, 0.5]]))  # the window goes right, the ink left
-    assert moved[0, 0].argmax() == 10 * 28 + 18 - judge.SETTINGS["move"]
-    turned = judge.jiggled(picture, torch.tensor([[1.0, 0.5, 0.5, 0.5]]))
+    moved = training.jiggled(picture, torch.tensor([[0.5, 0.5, 1.0, 0.5]]))  # the window goes right, the ink left
+    assert moved[0, 0].argmax() == 10 * 28 + 18 - DigitJudge.SETTINGS["move"]
+    turned = training.jiggled(picture, torch.tensor([[1.0, 0.5, 0.5, 0.5]]))
     y, x = divmod(int(turned[0, 0].argmax()), 28)
     angle = math.atan2(y - 13.5, x - 13.5) - math.atan2(10 - 13.5, 18 - 13.5)
-    assert abs(abs(angle) - math.radians(judge.SETTINGS["turn"])) < 0.12
+    assert abs(abs(angle) - math.radians(DigitJudge.SETTINGS["turn"])) < 0.12
 
 
 def test_the_game_of_the_command_learns():
-    game = judge.judge_game(150)
+    game = training.judge_game(150)
     game.train(150)
-    assert judge.held_out_error(game.member(0).judge) < 0.15
+    assert errors(training.answers(game.member(0).judge))["digits"] < 0.15
