@@ -1,5 +1,6 @@
 """The small helpers, and the promise that importing them costs nothing."""
 
+import ast
 import hashlib
 import subprocess
 import sys
@@ -34,6 +35,25 @@ def test_each_file_is_short_and_says_what_it_is_for():
         text = path.read_text(encoding="utf-8")
         assert text.startswith('"""'), f"{path.name} does not begin by saying what it is for"
         assert len(text.splitlines()) <= 220, f"{path.name} is too long: one idea a file"
+
+
+def code_lines(path):
+    """The lines that hold code: no blank ones, no comments, no docstrings, no imports."""
+    text = path.read_text(encoding="utf-8")
+    said = set()
+    for node in ast.walk(ast.parse(text)):
+        first = node.body[0] if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            said |= set(range(first.lineno, first.end_lineno + 1))
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            said |= set(range(node.lineno, node.end_lineno + 1))
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    return sum(bool(line) and not line.startswith("#") and number not in said for number, line in lines)
+
+
+def test_all_of_helpers_reads_in_half_an_hour():
+    """At one line of code a second; what the docstrings say is read on the way, or looked up."""
+    assert sum(map(code_lines, (ROOT / "helpers").glob("*.py"))) < 30 * 60 - 5 * 60, "leave five minutes for the words"
 
 
 def test_check(capsys):
