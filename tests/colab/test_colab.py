@@ -72,6 +72,7 @@ def test_a_notebook_alone_finds_the_course(master, tmp_path, monkeypatch, colab_
     assert views and not any("image/png" in view["data"] for view in views), "on Colab only the widget is sent"
 
 
+@pytest.mark.slow
 def test_a_clone_that_fails_gets_one_sentence(tmp_path, monkeypatch, remote):
     empty, kernel = door(tmp_path, monkeypatch, sys.executable, tmp_path / "nowhere")
     notebook = nbformat.read(masters()[0], as_version=4)
@@ -90,6 +91,7 @@ def test_without_git_there_is_a_sentence_too(tmp_path, monkeypatch, remote):
     assert "The course could not be fetched" in said and "git-is-not-here" in said and "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_set_up_runs_twice_and_clones_once(tmp_path, monkeypatch, remote):
     empty, kernel = door(tmp_path, monkeypatch, sys.executable, remote)
     notebook = nbformat.read(masters()[0], as_version=4)

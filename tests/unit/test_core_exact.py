@@ -45,6 +45,7 @@ def check_against_alone(kind, nets, among, member, tolerance):
         torch.testing.assert_close(value, other[key], **tolerance, msg=key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_dense_member_among_32(kind, tolerance):
     among = make_game(kind, average=None if kind == "cycle" else {"C" if kind == "supervised" else "G": 0.9})
@@ -69,6 +70,7 @@ def test_convolutional_member_among_32(kind, group):
         torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_convolutional_member_of_two(kind, tolerance):
     among = make_game(kind, Conv, seeds=[0])

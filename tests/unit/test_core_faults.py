@@ -201,6 +201,7 @@ def diverging(rate, group=None):
     return Game(nets, players, sample, members, average={"G": 0.9}, group=group)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [None, 4, 1])
 def test_a_member_that_turns_nan_is_frozen_and_the_others_go_on(group):
     sound, sick = diverging(1e-3, group), diverging(30.0, group)

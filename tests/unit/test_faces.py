@@ -117,6 +117,7 @@ def test_a_face_that_has_drowned_has_fifty_fifty_for_its_names():
     assert seen[2].min() >= -1 and seen[2].max() <= 1
 
 
+@pytest.mark.slow
 def test_the_game_of_the_command_learns():
     game = training.judge_game(150)
     game.train(150)

@@ -174,6 +174,7 @@ def duel():
     return page, panels[0]
 
 
+@pytest.mark.slow
 def test_the_buttons_move_whom_they_name(duel):
     page, panel = duel
     turns = lambda: tuple(page["bout"]["game"].turns[name] for name in "DG")  # noqa: E731
@@ -191,6 +192,7 @@ def test_the_buttons_move_whom_they_name(duel):
     assert turns() == (0, 0) and panel.text.split("Rates")[0] == start.split("Rates")[0]
 
 
+@pytest.mark.slow
 def test_play_is_a_film_and_the_rates_are_those_of_the_sliders(duel, monkeypatch):
     page, panel = duel
     shown = []

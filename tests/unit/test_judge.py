@@ -69,6 +69,7 @@ def test_jiggling_moves_turns_and_keeps_what_stays():
     assert abs(abs(angle) - math.radians(DigitJudge.SETTINGS["turn"])) < 0.12
 
 
+@pytest.mark.slow
 def test_the_game_of_the_command_learns():
     game = training.judge_game(150)
     game.train(150)

@@ -239,6 +239,7 @@ LIVES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIVES)
 def test_every_step_of_every_slider_changes_picture_and_sentence(name):
     panels = []

@@ -88,6 +88,7 @@ def test_what_cannot_be_fetched_does_not_stop_the_others(data, monkeypatch, caps
     assert not (data / "b.tsv").exists()
 
 
+@pytest.mark.slow
 def test_the_folder_is_a_command():
     done = subprocess.run([sys.executable, "data/rebuild", "--help"], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0 and "--write" in done.stdout

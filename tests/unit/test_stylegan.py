@@ -192,6 +192,7 @@ def better_after(name, loss, score, change=()):
     return score(page, nets, batch) > before
 
 
+@pytest.mark.slow
 def test_g_climbs_and_d_tells_apart_and_wrong_signs_are_noticed():
     drawn_score = lambda page, nets, batch: nets.D(page["drawn"](nets, batch)).mean().item()  # noqa: E731
     gap = lambda page, nets, batch: nets.D(batch.x).mean().item() - drawn_score(page, nets, batch)  # noqa: E731
@@ -362,6 +363,7 @@ LIVE = {  # cell of the figure: the cells it needs, and where its controls go, s
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIVE)
 def test_every_step_of_every_control_changes_the_picture_and_the_sentence_at_once(name):
     cells, moves = LIVE[name]
