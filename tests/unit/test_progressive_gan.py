@@ -288,7 +288,7 @@ def test_the_sliders_over_a_trained_school_and_the_alpha_of_each_shot():
         moves(between, **{knob: values})
 
 
-TABLE = [*NETS, "judge", "ruler", "losses", "stage", "arms", "direct", "table-code"]
+TABLE = [*NETS, "judge", "ruler", "losses", "stage", "arms", "growing", "direct", "table-code"]
 
 
 @pytest.fixture(scope="module")
@@ -299,17 +299,20 @@ def table():
 def test_the_stored_table_was_made_with_the_settings_of_the_page(table):
     stored, page = table
     assert stored["settings"] == page["settings"] and set(stored["versions"]) == {"python", "torch", "numpy"}
-    assert set(stored["values"]) == {"direct", *page["ARMS"]} and stored["minutes"] > 1
+    assert set(stored["values"]) == {"clock", "direct", *page["ARMS"]} and stored["minutes"] > 1
     seen = [
         sum(page["STEPS"][s] // page["SHORT"] for s in (4, 8, 16) if s <= size) * page["BATCH"] for size in (4, 8, 16)
     ]
     for arm in page["ARMS"]:
         lines = np.array(stored["values"][arm])
-        assert lines.shape == (3, 3, 8) and (lines[:, :, 0] == seen).all() and (lines[:, :, 2] > 1.5).all()
+        assert lines.shape == (5, 3, 8) and (lines[:, :, 0] == seen).all() and (lines[:, :, 2] > 1.5).all()
     growing, direct = (np.array(stored["values"][name]) for name in ("growing, all parts", "direct"))
-    assert direct.shape == (3, 2, 8)
-    over = direct[:, 0, 1] - growing[:, -1, 1]  # five steps at a time: at most one such turn too much
-    assert (over >= -0.06).all() and (over < 2).all(), "not the same time"
+    assert direct.shape == (5, 2, 8)
+    clock = np.array(stored["values"]["clock"])  # seconds of a step at 4, 8, 16
+    seconds = sum(clock * [page["STEPS"][s] // page["SHORT"] for s in (4, 8, 16)])
+    assert np.abs(growing[:, -1, 1] - seconds).max() < 0.06, "not by the clock"
+    assert np.abs(direct[:, 0, 1] - growing[:, -1, 1]).max() <= clock[-1] + 0.1, "not the same time"
+    assert np.abs(direct[:, :, 0] / page["BATCH"] * clock[-1] - direct[:, :, 1]).max() < 0.06, "not by the clock"
     assert (direct[:, 1, 0] == growing[:, -1, 0]).all(), "not as many pictures"
 
 
@@ -318,9 +321,30 @@ def test_two_stages_of_the_stored_table_trained_again(table):
     stored, page = table
     was = stored["values"]["growing, all parts"][1]
     short = {4: page["STEPS"][4], 8: page["STEPS"][8]}
-    now = run_cells("07", "arms", **{**page, "WIDTH": short, "print": lambda *a, **k: None})["growing"](1)
+    again = run_cells("07", "growing", **{**page, "WIDTH": short, "print": lambda *a, **k: None})["growing"]
+    now = again(1, dict(zip((4, 8, 16), stored["values"]["clock"], strict=True)))
     for old, new in zip(was, now, strict=False):
         assert new[0] == old[0] and 0.6 < new[2] / old[2] < 1.6, (old, new)
+
+
+def test_the_clock_takes_the_middle_of_turns_in_which_sizes_alternate(table):
+    _, page = table
+    now, asked = [0.0], []
+
+    class Slow:
+        def __init__(self, size):
+            self.size = size
+
+        def train(self, steps):
+            asked.append(self.size)
+            now[0] += steps * self.size * (100 if len(asked) in (1, 5) else 1)  # a warm-up and one hiccup
+
+    class Time:
+        process_time = staticmethod(lambda: now[0])
+
+    names = {**page, "new_stage": Slow, "time": Time, "print": lambda *a, **k: None}
+    assert run_cells("07", "arms", **names)["clock"](turns=5) == {4: 4.0, 8: 8.0, 16: 16.0}
+    assert asked == [4, 8, 16] * 6
 
 
 def test_mean_and_interval_by_hand(table):
