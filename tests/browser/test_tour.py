@@ -11,6 +11,7 @@ import pytest
 from common import ROOT, masters
 from lab import Panel, browser_page, open_and_run, server
 from run import find_browser
+from screenshots import photograph
 
 # For each text box, by its description: an entry that is good, and one that is not.
 ENTRIES = {
@@ -51,6 +52,8 @@ def test_every_control_answers(lab, master):
     assert boxes.count() > 0
     tour = {"sliders": 0, "texts": 0, "menus": 0, "buttons": 0}
     PICTURES.mkdir(exist_ok=True)
+    if name.startswith("lab4"):
+        photograph(page, master.name[:2], PICTURES)
     for n in range(boxes.count()):
         panel = Panel(boxes.nth(n))
         panel.box.scroll_into_view_if_needed()

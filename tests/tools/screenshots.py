@@ -2,6 +2,8 @@
 
     python3 tests/tools/screenshots.py           # all; or the notebooks whose names start with the words given
 
+The browser tours take the same pictures, into tests/screenshots/.
+
 Which figure that is stands in BEST, by the id of its cell. The pictures go to .github/pictures/NN.png.
 """
 
@@ -33,6 +35,14 @@ FIGURE = """id => jupyterapp.shell.currentWidget.content.widgets.find(cell => ce
 PICTURES = ROOT / ".github" / "pictures"
 
 
+def photograph(page, number, folder):
+    """The best moment of the notebook with this number, which has just run in `page`, as folder/NN.png."""
+    box = page.evaluate_handle(FIGURE, BEST[number]).as_element()
+    box.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)  # until the picture is decoded
+    box.screenshot(path=folder / f"{number}.png")
+
+
 def main(names):
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -45,10 +55,7 @@ def main(names):
             errors = open_and_run(page, address, f"notebooks/{path.name}")
             if errors:
                 sys.exit(f"{path.name}: {errors[0]}")
-            box = page.evaluate_handle(FIGURE, BEST[path.name[:2]]).as_element()
-            box.scroll_into_view_if_needed()
-            page.wait_for_timeout(1000)  # until the picture is decoded
-            box.screenshot(path=PICTURES / f"{path.name[:2]}.png")
+            photograph(page, path.name[:2], PICTURES)
             print(f"{path.name}: .github/pictures/{path.name[:2]}.png", flush=True)
 
 
