@@ -125,9 +125,9 @@ def test_wrong_losses_are_caught(name):
 
 
 def test_d_does_not_train_g_and_a_d_that_owns_it_is_refused():
-    load(*TRAINING, "shuffle-run")  # its check: three turns of D have not moved G
+    load(*TRAINING, "own-nets")  # its check: three turns of D have not moved G
     with pytest.raises(CourseError, match="owned by both"):
-        load(*TRAINING, "shuffle-run", change=[('Player("D", d_loss,', 'Player("D", d_loss, ["D", "G"],')])
+        load(*TRAINING, "own-nets", change=[('Player("D", d_loss,', 'Player("D", d_loss, ["D", "G"],')])
 
 
 def test_a_blind_d_is_found_out_by_dealing_anew():
@@ -139,7 +139,7 @@ def test_a_blind_d_is_found_out_by_dealing_anew():
 
 
 def streets(*more):
-    return load("street-labels", "street-paint", "street-pairs", *more)
+    return load("street-kinds", "street-labels", "street-paint", "street-pairs", *more)
 
 
 def test_a_street_by_its_rules():
@@ -204,7 +204,7 @@ def test_an_outline_is_the_rim_and_does_not_see_stripes():
 
 
 def test_shapes_change_with_every_step_of_every_slider():
-    shape = load("shape-code")["animal_shape"]
+    shape = load("shape-line", "shape-code")["animal_shape"]
     start = {"body": 10, "belly": 4, "legs": 6, "neck": 6}
     for name, steps in {"body": range(6, 13), "belly": range(3, 7), "legs": range(3, 10), "neck": range(2, 11)}.items():
         pictures = {shape(**{**start, name: step}).tobytes() for step in steps}
@@ -212,7 +212,7 @@ def test_shapes_change_with_every_step_of_every_slider():
 
 
 def test_strokes_are_read_and_drawn():
-    page = load("canvas-code")
+    page = load("canvas-code", "canvas-ink")
     strokes = page["read_strokes"](" 0,0 100,0; 50,50 ;")
     assert [stroke.tolist() for stroke in strokes] == [[[0, 0], [100, 0]], [[50, 50]]]
     drawn = page["ink"](strokes)[0, 0]
@@ -229,13 +229,16 @@ def test_what_is_no_stroke_gets_a_sentence(typed):
 # live figures: what a move does
 
 
-LONG = [*TRAINING, "calm-code", "long-code", "answer"]
+LONG = [*TRAINING, "calm-code", "long-settings", "long-code", "answer"]
+STREETS = ["street-kinds", "street-labels", "street-paint", "street-pairs", "street-g", "street-figure"]
+EARTH = ["earth-code", "earth-pairs", "earth-rule", "earth-g", "earth-table"]
+ANIMALS = ["outside", "outlines", "animal-pairs", "animal-g"]
 LIVES = {
     "toy": ["toy-code", "toy-draw", "toy-live"],
-    "field": ["unet", "critic", "field-code", "field-live"],
-    "streets": [*LONG, "street-labels", "street-paint", "street-pairs", "street-g", "editor-code", "editor-live"],
-    "earth": ["measure", *LONG, "earth-code", "earth-pairs", "earth-rule", "earth-g", "earth-draw", "earth-live"],
-    "animals": [*LONG, "outside", "outlines", "animal-pairs", "shape-code", "shape-draw", "shape-live"],
+    "field": ["unet", "critic", "field-code", "field-draw", "field-live"],
+    "streets": [*LONG, *STREETS, "editor-code", "editor-live"],
+    "earth": ["measure", *LONG, *EARTH, "earth-draw", "earth-live"],
+    "animals": [*LONG, *ANIMALS, "shape-line", "shape-code", "shape-draw", "shape-live"],
 }
 
 
@@ -275,7 +278,7 @@ def test_the_text_box_says_what_each_character_is():
 def test_a_sketch_is_drawn_and_the_pad_is_left_alone():
     panels = []
     shown = {"live": lambda *a, **k: panels.append(helpers.live(*a, **k))}
-    load(*LONG, "outside", "outlines", "animal-pairs", "canvas-pad", "canvas-code", "canvas-live", glyphs=GLYPHS,
+    load(*LONG, *ANIMALS, "canvas-pad", "canvas-code", "canvas-ink", "canvas-draw", "canvas-live", glyphs=GLYPHS,
          show_rows=lambda axes, rows: axes.imshow(torch.zeros(2, 2)), **shown)  # fmt: skip
     (panel,) = panels
     first = panel.png
