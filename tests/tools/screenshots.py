@@ -18,7 +18,7 @@ from lab import browser_page, open_and_run, server  # noqa: E402
 from run import find_browser  # noqa: E402
 
 BEST = {
-    "00": "points-live",
+    "00": "sinc-live-run",
     "01": "poem-live",
     "02": "learn-live",
     "03": "simplex-live",
