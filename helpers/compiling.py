@@ -3,6 +3,7 @@
 What it costs: 10 to 30 seconds once, and a C++ compiler (Colab has one). What it saves: half of the time or more of
 dense networks. So it pays for runs of minutes, not for a cell of ten seconds; "auto" compiles from LONG member-steps.
 The student's losses are traced once with real numbers, as they run anyway, so the compiler never sees their Python.
+What the compiler of an older torch cannot do (2.4: convolutions, for one) runs uncompiled, and a warning says so.
 """
 
 import warnings

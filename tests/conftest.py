@@ -13,7 +13,7 @@ matplotlib.use("agg")
 
 
 def pytest_configure(config):
-    """One folder for what kernels train in this run, shared by the workers: see trained_once/trained_once.py."""
+    """What trained_once/ does to each Python that the tests start: no network; one folder for what kernels train."""
     if not hasattr(config, "workerinput"):
         config.trained = os.environ["COURSE_TRAINED"] = tempfile.mkdtemp()
         places = [str(Path(__file__).parent / "trained_once"), os.environ.get("PYTHONPATH")]

@@ -3,10 +3,16 @@
     python3 tests/run.py                   # everything
     python3 tests/run.py -m "not slow"     # an answer in a minute
     python3 tests/run.py tests/unit -k softmax    # what pytest understands is handed on
+    python3 tests/run.py --offline notebooks      # with the network cut off (Linux), here the notebooks alone
+    python3.10 tests/run.py --environment oldest  # with the oldest versions that requirements.txt allows
+    python3.13 tests/run.py --environment colab   # with Colab's versions
 
-The environments go to .venv-tests and .venv-colab, or below $COURSE_ENVIRONMENTS.
+The environments go to .venv-tests and .venv-colab, or below $COURSE_ENVIRONMENTS. The two last, .venv-oldest and
+.venv-colab-versions, take their versions from tests/environments/; each may fetch gigabytes, since an old torch comes
+with CUDA where pip knows no index of CPU builds. Their widgets are not those of their JupyterLab: without browser tests.
 """
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -18,7 +24,11 @@ sys.path.insert(0, str(ROOT / "notebooks"))
 from open import CONSTRAINTS, make_environment  # noqa: E402
 
 TESTS = ROOT / "tests"
+HERE = [ROOT / "requirements.txt", TESTS / "requirements.txt"]
+OTHERS = {"oldest": ".venv-oldest", "colab": ".venv-colab-versions"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# A network of its own, in which there is only the machine itself: kernels are spoken to over 127.0.0.1.
+CUT_OFF = ["unshare", "--net", "--map-current-user", "--keep-caps", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
 
 
 def find_browser():
@@ -40,23 +50,43 @@ def install_browser():
         print(f"Chromium could not be installed ({error}).")
 
 
+def cut_off():
+    """The words before a command that cut it off from the network; where that cannot be done, say so and end."""
+    try:
+        subprocess.run([*CUT_OFF, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = (getattr(error, "stderr", b"") or str(error).encode()).decode().strip()
+        sys.exit(f"The network cannot be cut off here ({reason}): --offline needs Linux, and often root.")
+    return CUT_OFF
+
+
 def main(arguments):
+    parser = argparse.ArgumentParser(usage="see the top of tests/run.py", allow_abbrev=False, add_help=False)
+    parser.add_argument("--environment", choices=OTHERS)
+    parser.add_argument("--offline", action="store_true")
+    chosen, arguments = parser.parse_known_args(arguments)
+    before = cut_off() if chosen.offline else []
     home = Path(os.environ.get("COURSE_ENVIRONMENTS", ROOT))
-    here = [ROOT / "requirements.txt", TESTS / "requirements.txt"]
-    python = make_environment(home / ".venv-tests", here, [CONSTRAINTS])
     # One thread for each worker: with more they would only wait for one another. Three workers for two cores, because
     # a worker whose test moves sliders in a browser waits half of the time.
     settings = {**os.environ, "JUPYTER_PLATFORM_DIRS": "1", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-    if "not slow" not in arguments:
-        install_browser()
-        colab = make_environment(home / ".venv-colab", [TESTS / "colab" / "requirements.txt"], [CONSTRAINTS])
-        settings["COURSE_COLAB_PYTHON"] = str(colab)
-    if not find_browser():
-        print("No Chromium or Chrome was found: the browser tests are skipped (under CI=true they fail).")
+    if chosen.environment:
+        versions = TESTS / "environments" / f"{chosen.environment}.txt"
+        python = make_environment(home / OTHERS[chosen.environment], HERE, [versions])
+        settings["COURSE_COLAB_PYTHON"] = str(python)  # the Colab door is tried with these versions too
+        arguments = arguments if "-m" in arguments else ["-m", "not browser", *arguments]
+    else:
+        python = make_environment(home / ".venv-tests", HERE, [CONSTRAINTS])
+        if "not slow" not in arguments:
+            install_browser()
+            colab = make_environment(home / ".venv-colab", [TESTS / "colab" / "requirements.txt"], [CONSTRAINTS])
+            settings["COURSE_COLAB_PYTHON"] = str(colab)
+        if not find_browser():
+            print("No Chromium or Chrome was found: the browser tests are skipped (under CI=true they fail).")
     cores = min(os.cpu_count() or 2, 8)
     workers = [] if "-n" in arguments else ["-n", str(cores + 1), "--dist", "loadscope", "--no-loadscope-reorder"]
     return subprocess.run(
-        [python, "-m", "pytest", *workers, *arguments], cwd=ROOT, env=settings, check=False
+        [*before, python, "-m", "pytest", *workers, *arguments], cwd=ROOT, env=settings, check=False
     ).returncode
 
 

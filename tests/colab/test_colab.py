@@ -15,7 +15,8 @@ import sys, types
 for name in ("google", "google.colab"):
     sys.modules.setdefault(name, types.ModuleType(name))
 sys.modules["google"].colab = sys.modules["google.colab"]
-import trained_once
+import loopback_only, trained_once
+loopback_only.install()
 trained_once.install()
 '''
 TRAINED_ONCE = ROOT / "tests" / "trained_once"

@@ -8,6 +8,10 @@ import pytest
 from common import ROOT
 
 
+def lines_of(path):
+    return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+
+
 def test_ci_runs_the_readmes_test_command():
     commands = re.findall(r"^```\n(.+?)\n```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert commands[:2] == ["python3 notebooks/open.py", "python3 tests/run.py"]
@@ -31,8 +35,37 @@ def test_open_knows_what_there_is():
 
 @pytest.mark.parametrize("name", ["requirements.txt", "tests/requirements.txt"])
 def test_requirements_are_ranges_never_pins(name):
-    lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
+    lines = lines_of(ROOT / name)
     assert lines and not [line for line in lines if "==" in line]
+
+
+def test_the_oldest_environment_has_the_lowest_versions_that_are_promised():
+    lowest = dict(re.match(r"([a-z]+)>=([\d.]+)", line).groups() for line in lines_of(ROOT / "requirements.txt"))
+    oldest = dict(line.split("==") for line in lines_of(ROOT / "tests" / "environments" / "oldest.txt"))
+    assert {name: (version + ".0")[: len(oldest[name])] for name, version in lowest.items()} == oldest
+
+
+def test_colabs_versions_lie_within_what_is_promised():
+    colab = dict(line.split("==") for line in lines_of(ROOT / "tests" / "environments" / "colab.txt"))
+    for line in lines_of(ROOT / "requirements.txt"):
+        name, least, below = re.match(r"([a-z]+)>=([\d.]+)(?:,<(\d+))?", line).groups()
+        if name not in ("jupyter", "nbval"):  # which Colab lacks, and the notebooks do not import
+            version = [int(part) for part in colab[name].split(".")]
+            assert [int(part) for part in least.split(".")] <= version < [int(below)], line
+
+
+def test_both_environments_are_built_on_github_too():
+    workflow = (ROOT / ".github" / "workflows" / "environments.yml").read_text()
+    for path in (ROOT / "tests" / "environments").glob("*.txt"):
+        assert f"environment: {path.stem}\n" in workflow
+        assert f"tests/run.py --environment {path.stem}" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "run: python3 tests/run.py --environment ${{ matrix.environment }}" in workflow
+
+
+def test_what_cannot_be_chosen_is_named():
+    command = [sys.executable, ROOT / "tests" / "run.py", "--environment", "newest"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "invalid choice: 'newest'" in done.stderr
 
 
 def test_ruff_is_clean():
