@@ -160,3 +160,12 @@ def test_editions_are_where_the_links_say():
         chinese = source(read_notebook(ZH / master.name)["cells"][0])
         assert f"(../{master.name})" in chinese and f"/blob/main/notebooks/zh-TW/{master.name})" in chinese
         assert (NOTEBOOKS / master.name).exists()
+
+
+def test_two_paragraphs_under_one_hash_are_not_taken_for_one():
+    same = "# cell: a\n\n<!-- en: 00000000 -->\n一。\n\n<!-- en: 00000000 -->\n二。\n"
+    with pytest.raises(SystemExit, match="Cell a has two paragraphs under the hash 00000000"):
+        build_zh_tw.read_sidecar(same)
+    assert build_zh_tw.read_sidecar(same.replace("0 -->\n二", "1 -->\n二")) == {
+        "a": [("00000000", "一。"), ("00000001", "二。")]
+    }

@@ -81,11 +81,14 @@ def unlike(english, chinese):
 
 
 def read_sidecar(text):
-    """Return {cell id: [(hash, Chinese paragraph), …]}."""
+    """Return {cell id: [(hash, Chinese paragraph), …]}; two paragraphs of a cell under one hash end it with a sentence."""
     cells = {}
     for block in re.split(r"^# cell: ", text, flags=re.MULTILINE)[1:]:
         name, _, body = block.partition("\n")
         pieces = re.split(r"^<!-- en: ([0-9a-f]{8}) -->\n", body, flags=re.MULTILINE)[1:]
+        twice = [digest for digest, count in Counter(pieces[::2]).items() if count > 1]
+        if twice:
+            sys.exit(f"Cell {name.strip()} has two paragraphs under the hash {twice[0]}: give each its own, any other.")
         cells[name.strip()] = [(digest, piece.strip()) for digest, piece in zip(pieces[::2], pieces[1::2], strict=True)]
     return cells
 
