@@ -27,7 +27,7 @@ BEST = {
     "06": "shots-live",
     "07": "film-live",
     "08": "mixing-live",
-    "09": "editor-live",
+    "09": "typed-live",
     "10": "horse-live",
 }
 FIGURE = """id => jupyterapp.shell.currentWidget.content.widgets.find(cell => cell.model.id === id).node
