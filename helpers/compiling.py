@@ -3,7 +3,7 @@
 What it costs: 10 to 30 seconds once, and a C++ compiler (Colab has one). What it saves: half of the time or more of
 dense networks. So it pays for runs of minutes, not for a cell of ten seconds; "auto" compiles from LONG member-steps.
 The student's losses are traced once with real numbers, as they run anyway, so the compiler never sees their Python.
-What the compiler of an older torch cannot do (2.4: convolutions, for one) runs uncompiled, and a warning says so.
+What the compiler of an older torch cannot do (2.4: some losses with a softmax) runs uncompiled, and a warning says so.
 """
 
 import warnings
@@ -46,6 +46,7 @@ class Compiled:
         from torch.fx.experimental.proxy_tensor import make_fx
 
         written_out = {torch.ops.aten.bmm.default: _bmm, torch.ops.aten.baddbmm.default: _baddbmm}
+        written_out[torch.ops.aten.convolution.default] = _convolution
         inputs = [t.clone() for t in _leaves(tree)]  # tracing runs the round once, on these
         return inductor.compile(make_fx(whole_round, written_out)(*inputs), inputs), names
 
@@ -86,6 +87,13 @@ def _bmm(a, b):
 def _baddbmm(c, a, b, *, beta=1, alpha=1):
     product = _bmm(a, b)
     return NotImplemented if product is NotImplemented or beta != 1 or alpha != 1 else c + product
+
+
+def _convolution(x, weight, bias, *settings):
+    """The bias is added afterwards: inductor up to torch 2.11, at least, takes none that is part of a longer tensor."""
+    if bias is None:
+        return NotImplemented
+    return torch.ops.aten.convolution.default(x, weight, None, *settings) + bias.view(-1, *[1] * (x.dim() - 2))
 
 
 def prepare(game, member_steps):
