@@ -343,7 +343,7 @@ def test_the_clock_takes_the_middle_of_turns_in_which_sizes_alternate(table):
         process_time = staticmethod(lambda: now[0])
 
     names = {**page, "new_stage": Slow, "time": Time, "print": lambda *a, **k: None}
-    assert run_cells("07", "arms", **names)["clock"](turns=5) == {4: 4.0, 8: 8.0, 16: 16.0}
+    assert run_cells("07", "clock", **names)["clock"](turns=5) == {4: 4.0, 8: 8.0, 16: 16.0}
     assert asked == [4, 8, 16] * 6
 
 
@@ -355,7 +355,7 @@ def test_mean_and_interval_by_hand(table):
 MUTATIONS = {
     "pixel norm over the batch": ("x.square().mean(dim=1, keepdim=True)", "x.square().mean(dim=0, keepdim=True)"),
     "pixel norm by the sum": ("x.square().mean(dim=1", "x.square().sum(dim=1"),
-    "pixel norm forgets the root": ("+ 1e-8).sqrt()\n\n\npixel", "+ 1e-8)\n\n\npixel"),
+    "pixel norm forgets the root": ("keepdim=True) + 1e-8).sqrt()", "keepdim=True) + 1e-8)"),
     "spread within each picture": ("x.var(dim=0, correction=0)", "x.var(dim=1, correction=0)"),
     "spread is the variance": ("(x.var(dim=0, correction=0) + 1e-8).sqrt().mean()", "x.var(dim=0, correction=0).mean()"),
     "spread with a bare root": (" + 1e-8).sqrt().mean()", ").sqrt().mean()"),
