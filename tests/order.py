@@ -15,8 +15,13 @@ ALONE = ("tests/notebooks/test_twice", "tests/colab/")  # each of their tests is
 def turn(nodeid):
     """The place of a test in the order: by kind; of the notebooks the late ones first, which compute longest."""
     kind = next((i for i, start in enumerate(FIRST) if re.match(start, nodeid)), len(FIRST))
-    number = re.search(r"[/\[-](\d\d)_", nodeid)
-    return kind, -int(number.group(1)) if number and kind in (0, 2, 3) else 0
+    return kind, -number_of(nodeid) if kind < 4 else 0
+
+
+def number_of(nodeid):
+    """The number of the notebook that a test is about, 0 if it is about none."""
+    number = re.search(r"[/\[-](\d\d)_|_of_(\d\d)_", nodeid)
+    return int(number.group(1) or number.group(2)) if number else 0
 
 
 def piece(nodeid):
@@ -24,8 +29,8 @@ def piece(nodeid):
     if nodeid.startswith(ALONE):
         return nodeid
     if nodeid.startswith("tests/browser/"):
-        lab, number = re.search(r"lab\d", nodeid), re.search(r"-(\d\d)_", nodeid)
-        return f"{lab and lab.group()} {int(number.group(1)) // 3 if number else 'more'}"
+        lab = re.search(r"lab\d", nodeid)
+        return f"{lab and lab.group()} {number_of(nodeid) // 3}"
     return nodeid.rsplit("::", 1)[0]
 
 

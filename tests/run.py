@@ -4,6 +4,7 @@
     python3 tests/run.py -m "not slow"     # an answer in a minute
     python3 tests/run.py tests/unit -k softmax    # what pytest understands is handed on
     python3 tests/run.py --offline notebooks      # with the network cut off (Linux), here the notebooks alone
+    ATEN_CPU_CAPABILITY=default python3 tests/run.py notebooks    # as on a processor without vector instructions
     python3.10 tests/run.py --environment oldest  # with the oldest versions that requirements.txt allows
     python3.13 tests/run.py --environment colab   # with Colab's versions
 

@@ -46,16 +46,24 @@ DONE = """path => {
 }"""
 
 
-# While a picture is being exchanged, there is for a moment none to decode: wait for the next.
-PIXELS = """async image => {
+# While a picture is being exchanged, there is for a moment none to read: wait for the next.
+DIGEST = """async image => {
   for (let tries = 0; ; tries++) {
-    try { await image.decode(); break; }
+    try {
+      await image.decode();
+      const bytes = await (await fetch(image.src)).arrayBuffer();
+      return Array.from(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))).join();
+    }
     catch (error) { if (tries == 100) throw error; await new Promise(done => setTimeout(done, 50)); }
   }
-  const canvas = document.createElement('canvas');
-  canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
-  canvas.getContext('2d').drawImage(image, 0, 0);
-  return canvas.toDataURL();
+}"""
+# The kernel has answered all that it was asked, and nothing has followed for as long as a dragged slider may hold back.
+SETTLED = """async () => {
+  const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  for (let still = 0; still < 4; still++) {
+    await new Promise(done => setTimeout(done, 50));
+    if (kernel.status !== 'idle') still = -1;
+  }
 }"""
 
 
@@ -130,7 +138,7 @@ def open_and_run(page, address, path, seconds=1500):
         " { cell.model.outputs.clear(); (cell.model.sharedModel || cell.model).execution_count = null; } }) }"
     )
     page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells') }")
-    page.wait_for_function(DONE, arg=path, timeout=seconds * 1000)
+    page.wait_for_function(DONE, arg=path, timeout=seconds * 1000, polling=500)
     page.wait_for_timeout(500)
     return page.locator(
         ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error'], .jp-RenderedText[data-mime-type*='error']"
@@ -144,9 +152,12 @@ class Panel:
         self.box = box
 
     def picture(self):
-        """The picture's very bytes: the `src` of a blob changes with every update, also to the same picture."""
-        image = self.box.locator("img").first
-        return image.evaluate(PIXELS)
+        """A digest of the picture's bytes: the `src` of a blob changes with every update, also to the same picture."""
+        return self.box.locator("img").first.evaluate(DIGEST)
+
+    def settle(self):
+        """Wait until all that was asked of the kernel has been answered."""
+        self.box.page.evaluate(SETTLED)
 
     def words(self):
         return self.box.locator("[role=status], [role=alert]").first.inner_text()

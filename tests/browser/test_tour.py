@@ -36,23 +36,112 @@ def executable():
     return found
 
 
+class Lab:
+    """One JupyterLab and the page that shows it. A notebook that stands open, having run, is not opened again."""
+
+    def __init__(self, name, page, address, copy):
+        self.name, self.page, self.address, self.copy, self.shown = name, page, address, copy, None
+
+    def open(self, number):
+        """The page, with the notebook of this number open in it, run to its end without an error."""
+        if self.shown != number:
+            self.shown = None
+            (master,) = [path for path in masters() if path.name.startswith(number)]
+            assert not open_and_run(self.page, self.address, f"notebooks/{master.name}")
+            self.shown = number
+        return self.page
+
+
 @pytest.fixture(scope="module", params=["lab4-widgets8", "lab3-widgets7"])
 def lab(request, tmp_path_factory, executable):
     python = sys.executable if request.param == "lab4-widgets8" else request.getfixturevalue("colab_python")
     with server(python, tmp_path_factory.mktemp(request.param)) as (address, copy), browser_page(executable) as page:
-        yield request.param, page, address, copy
+        yield Lab(request.param, page, address, copy)
+
+
+def test_the_plain_interact_of_00_redraws(lab):
+    """In the notes' own way, without `live`: the word of the first slider moves, the picture of the second changes."""
+    page = lab.open("00")
+    panels = page.locator(".widget-interact")
+    assert panels.count() == 4  # shift, move, draw_sinc, draw_wave
+    word, picture = panels.nth(0).locator("pre"), panels.nth(2).locator("img")
+    assert press_right(page, panels.nth(0), lambda: word.last.inner_text()).strip() == "·" * 11 + "softmax"
+    press_right(page, panels.nth(2), lambda: picture.last.get_attribute("src"))
+    assert picture.count() == 1, "the old picture has made room for the new one"
+
+
+def press_right(page, panel, look):
+    """Press the arrow on the panel's slider; wait until what `look` returns has changed, and return it."""
+    panel.scroll_into_view_if_needed()
+    before = look()
+    panel.locator(".noUi-handle, .ui-slider-handle").first.focus()
+    page.keyboard.press("ArrowRight")
+    for _ in range(200):
+        page.wait_for_timeout(100)
+        with contextlib.suppress(Exception):  # while the old output is replaced there may be none
+            if look() != before:
+                return look()
+    raise AssertionError(f"nothing changed: {before[:80]!r}")
+
+
+def test_the_game_of_05_steps_and_plays(lab):
+    """step D and step G move one player only, play is seen as a film, reset begins again."""
+    page = lab.open("05")
+    panel = Panel(page.locator(".course-live").filter(has=page.get_by_role("button", name="step D")))
+    panel.box.scroll_into_view_if_needed()
+    start = panel.words()
+    assert "D has had 0 turns, G 0" in start
+    for name, says in [("step D", "D has had 5 turns, G 0"), ("step G", "D has had 5 turns, G 5")]:
+        words, picture = panel.words(), panel.picture()
+        panel.box.get_by_role("button", name=name).click()
+        assert says in panel.wait_for_change(words)
+        panel.wait_for_picture(picture)
+    panel.box.get_by_role("button", name="play").click()
+    seen = panel.wait_until_still()
+    assert len(seen) > 5 and "D has had 125 turns, G 125" in seen[-1], "a film, not only its end"
+    panel.box.get_by_role("button", name="reset").click()
+    assert panel.wait_for_change(seen[-1]) == start
+
+
+def test_the_canvas_of_09_is_really_drawn_on(lab):
+    """A closed line drawn with the mouse reaches Python, which draws an animal from it; the pad can be cleared."""
+    page = lab.open("09")
+    panel = Panel(page.locator(".course-live").filter(has=page.locator("canvas")))
+    pad = panel.box.locator("canvas")
+    pad.scroll_into_view_if_needed()
+    words, picture, frame = panel.words(), panel.picture(), pad.bounding_box()
+    corners = [(0.2, 0.3), (0.8, 0.3), (0.8, 0.7), (0.2, 0.7), (0.2, 0.3)]
+    places = [(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]) for x, y in corners]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=12)
+    page.mouse.up()
+    panel.wait_for_change(words)
+    drawn = panel.wait_until_still()[-1]
+    assert "49 points" in drawn and "outline" in drawn
+    panel.wait_for_picture(picture)
+    first = [int(number) for number in panel.box.locator("textarea").input_value().split()[0].split(",")]
+    assert abs(first[0] - 20) <= 2 and abs(first[1] - 30) <= 2, "where the pen was set down"
+    assert pad.evaluate("pad => pad.getContext('2d').getImageData(128, 77, 1, 1).data[3]") > 0, "the line is seen"
+    picture = panel.picture()
+    PICTURES.mkdir(exist_ok=True)
+    panel.box.screenshot(path=PICTURES / "canvas.png")
+    panel.box.get_by_role("button", name="clear the pad").click()
+    assert "0 points" in panel.wait_for_change(drawn)
+    panel.wait_for_picture(picture)
+    page.mouse.move(*places[1])
+    assert "0 points" in panel.words(), "without the pen down, nothing is drawn"
 
 
 @pytest.mark.parametrize("master", masters(), ids=lambda path: path.stem)
 def test_every_control_answers(lab, master):
-    name, page, address, _ = lab
-    errors = open_and_run(page, address, f"notebooks/{master.name}")
-    assert not errors
+    page = lab.open(master.name[:2])
     boxes = page.locator(".course-live")
     assert boxes.count() > 0
     tour = {"sliders": 0, "texts": 0, "menus": 0, "buttons": 0}
     PICTURES.mkdir(exist_ok=True)
-    if name.startswith("lab4"):
+    if lab.name.startswith("lab4"):
         photograph(page, master.name[:2], PICTURES)
     for n in range(boxes.count()):
         panel = Panel(boxes.nth(n))
@@ -61,7 +150,7 @@ def test_every_control_answers(lab, master):
         move_sliders(panel, page, tour)
         choose_from_menus(panel, tour)
         press_buttons(panel, tour)
-        panel.box.screenshot(path=PICTURES / f"{name}-{master.stem}-{n}.png")
+        panel.box.screenshot(path=PICTURES / f"{lab.name}-{master.stem}-{n}.png")
     print(tour)
     assert tour["sliders"] > 0
 
@@ -123,7 +212,7 @@ def drag(panel, page, slider, handle):
     page.mouse.up()
     panel.wait_for_change(words)
     panel.wait_for_picture(picture)
-    page.wait_for_timeout(500)  # let the last of the moves arrive before the next control is tried
+    panel.settle()  # or the last of the moves would be taken for an answer to the next control
 
 
 def choose_from_menus(panel, tour):
@@ -146,62 +235,9 @@ def press_buttons(panel, tour):
         tour["buttons"] += 1
 
 
-def test_the_game_of_05_steps_and_plays(lab):
-    """step D and step G move one player only, play is seen as a film, reset begins again."""
-    _, page, address, _ = lab
-    assert not open_and_run(page, address, "notebooks/05_gan.ipynb")
-    panel = Panel(page.locator(".course-live").filter(has=page.get_by_role("button", name="step D")))
-    panel.box.scroll_into_view_if_needed()
-    start = panel.words()
-    assert "D has had 0 turns, G 0" in start
-    for name, says in [("step D", "D has had 5 turns, G 0"), ("step G", "D has had 5 turns, G 5")]:
-        words, picture = panel.words(), panel.picture()
-        panel.box.get_by_role("button", name=name).click()
-        assert says in panel.wait_for_change(words)
-        panel.wait_for_picture(picture)
-    panel.box.get_by_role("button", name="play").click()
-    seen = panel.wait_until_still()
-    assert len(seen) > 5 and "D has had 125 turns, G 125" in seen[-1], "a film, not only its end"
-    panel.box.get_by_role("button", name="reset").click()
-    assert panel.wait_for_change(seen[-1]) == start
-
-
-def test_the_canvas_of_09_is_really_drawn_on(lab):
-    """A closed line drawn with the mouse reaches Python, which draws an animal from it; the pad can be cleared."""
-    _, page, address, _ = lab
-    assert not open_and_run(page, address, "notebooks/09_pix2pix.ipynb")
-    panel = Panel(page.locator(".course-live").filter(has=page.locator("canvas")))
-    pad = panel.box.locator("canvas")
-    pad.scroll_into_view_if_needed()
-    words, picture, frame = panel.words(), panel.picture(), pad.bounding_box()
-    corners = [(0.2, 0.3), (0.8, 0.3), (0.8, 0.7), (0.2, 0.7), (0.2, 0.3)]
-    places = [(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]) for x, y in corners]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=12)
-    page.mouse.up()
-    panel.wait_for_change(words)
-    drawn = panel.wait_until_still()[-1]
-    assert "49 points" in drawn and "outline" in drawn
-    panel.wait_for_picture(picture)
-    first = [int(number) for number in panel.box.locator("textarea").input_value().split()[0].split(",")]
-    assert abs(first[0] - 20) <= 2 and abs(first[1] - 30) <= 2, "where the pen was set down"
-    assert pad.evaluate("pad => pad.getContext('2d').getImageData(128, 77, 1, 1).data[3]") > 0, "the line is seen"
-    picture = panel.picture()
-    PICTURES.mkdir(exist_ok=True)
-    panel.box.screenshot(path=PICTURES / "canvas.png")
-    panel.box.get_by_role("button", name="clear the pad").click()
-    assert "0 points" in panel.wait_for_change(drawn)
-    panel.wait_for_picture(picture)
-    page.mouse.move(*places[1])
-    assert "0 points" in panel.words(), "without the pen down, nothing is drawn"
-
-
-def test_the_hand_in_of_01(lab):
+def test_the_hand_in_of_01_names_what_is_missing(lab):
     """The parts that are still the template are named, the finished ones are packed."""
-    _, page, address, copy = lab
-    open_and_run(page, address, "notebooks/01_softmax.ipynb")
+    page = lab.open("01")
     code = "def my_softmax(scores):\n    powers = np.exp(scores - max(scores))\n    return powers / powers.sum()"
     page.evaluate(
         "code => { jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({code, store_history: true}) }",
@@ -216,30 +252,4 @@ def test_the_hand_in_of_01(lab):
     report = panel.wait_for_change(words)
     assert "✗ prompt.txt: still the template" in report and "✗ discovery.txt: still the template" in report
     assert "✓ my_softmax.py: packed" in report and "holds 1 of 3 parts" in report
-    assert (copy / "notebooks" / "softmax_homework.zip").exists()
-
-
-def test_the_plain_interact_of_00_redraws(lab):
-    """In the notes' own way, without `live`: the word of the first slider moves, the picture of the second changes."""
-    _, page, address, _ = lab
-    open_and_run(page, address, "notebooks/00_jupyter_warm_up.ipynb")
-    panels = page.locator(".widget-interact")
-    assert panels.count() == 4  # shift, move, draw_sinc, draw_wave
-    word, picture = panels.nth(0).locator("pre"), panels.nth(2).locator("img")
-    assert press_right(page, panels.nth(0), lambda: word.last.inner_text()).strip() == "·" * 11 + "softmax"
-    press_right(page, panels.nth(2), lambda: picture.last.get_attribute("src"))
-    assert picture.count() == 1, "the old picture has made room for the new one"
-
-
-def press_right(page, panel, look):
-    """Press the arrow on the panel's slider; wait until what `look` returns has changed, and return it."""
-    panel.scroll_into_view_if_needed()
-    before = look()
-    panel.locator(".noUi-handle, .ui-slider-handle").first.focus()
-    page.keyboard.press("ArrowRight")
-    for _ in range(200):
-        page.wait_for_timeout(100)
-        with contextlib.suppress(Exception):  # while the old output is replaced there may be none
-            if look() != before:
-                return look()
-    raise AssertionError(f"nothing changed: {before[:80]!r}")
+    assert (lab.copy / "notebooks" / "softmax_homework.zip").exists()

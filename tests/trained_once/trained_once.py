@@ -1,9 +1,9 @@
 """What one kernel has trained, another need not train again: for tests that move sliders, not for those that compare results.
 
-A notebook is executed by several kinds of test. Only some of them (nbval, every cell twice) are there to see what comes
-out of training; these always train, and keep what they reached. The browser tours and the Colab stand-in set
-COURSE_TRAINED_READ=1 and take it from there, to the bit the same. A training is known by all the code that ran before it
-in the kernel, by the sources of helpers/, by the state it began with and by where it was to stop. The folder
+A notebook is executed by several kinds of test. nbval is there to see what comes out of training: it always trains, and
+keeps what it reached. The others (every cell twice, browser tours, the Colab stand-in) set COURSE_TRAINED_READ=1 and take
+it from there, to the bit the same. A training is known by all the code that ran before it in the kernel, by the sources of
+helpers/, by the processor's instructions and threads, by the state it began with and by where it was to stop. The folder
 (COURSE_TRAINED) lives as long as one run of the tests.
 """
 
@@ -105,8 +105,10 @@ def known_by(game, goal, only):
     code = list(shell.history_manager.input_hist_raw) if shell else []
     BEFORE.append(len(code))  # games of one cell may differ in what no file shows, an activation function say:
     place = BEFORE.count(len(code))  # so it counts, too, which training of its cell this is
+    code = [cell for cell, last in zip(code, [None, *code], strict=False) if cell != last]  # one run twice counts once
     nets = [[str(stack.worker), *map(traits, stack.worker.modules())] for stack in game.stacks.values()]
-    about = [torch.__version__, code, place, nets, checkpoint.describe(game), game.step, game.turns]
+    about = [torch.__version__, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
+    about += [code, place, nets, checkpoint.describe(game), game.step, game.turns]
     about += [sorted(game.frozen), goal, only]
     digest.update(json.dumps(about, default=str).encode())
     for tensors in [*game.state.values(), game.data, game.hyper]:
