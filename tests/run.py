@@ -18,6 +18,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,11 +78,15 @@ def main(arguments):
         settings["COURSE_COLAB_PYTHON"] = str(python)  # the Colab door is tried with these versions too
         arguments = arguments if "-m" in arguments else ["-m", "not browser", *arguments]
     else:
-        python = make_environment(home / ".venv-tests", HERE, [CONSTRAINTS])
-        if "not slow" not in arguments:
-            install_browser()
-            colab = make_environment(home / ".venv-colab", [TESTS / "colab" / "requirements.txt"], [CONSTRAINTS])
-            settings["COURSE_COLAB_PYTHON"] = str(colab)
+        with ThreadPoolExecutor() as side_by_side:
+            tests = side_by_side.submit(make_environment, home / ".venv-tests", HERE, [CONSTRAINTS])
+            if "not slow" not in arguments:
+                browser = side_by_side.submit(install_browser)
+                wanted = [TESTS / "colab" / "requirements.txt"]
+                colab = side_by_side.submit(make_environment, home / ".venv-colab", wanted, [CONSTRAINTS])
+                settings["COURSE_COLAB_PYTHON"] = str(colab.result())
+                browser.result()
+            python = tests.result()
         if not find_browser():
             print("No Chromium or Chrome was found: the browser tests are skipped (under CI=true they fail).")
     cores = min(os.cpu_count() or 2, 8)

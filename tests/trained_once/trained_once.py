@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-WORTH = 1.0  # seconds: a shorter training is done again
+WORTH = 0.3  # seconds: a shorter training is done again
 STOPS = 20  # at so many steps, at most, a callback's game is kept too
 
 
