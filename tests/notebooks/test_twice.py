@@ -1,7 +1,8 @@
 """Every code cell runs twice in a row, on one thread, and says what is stored.
 
 A training that begins as nbval's did is read, not done again (trained_once/): had the first run of a cell changed what the
-second begins with, it would train anew, and say something else. Then, with all of the notebook behind it, every control of every live figure is moved: no cell may have broken another's.
+second begins with, it would train anew, and say something else. Then, with all of the notebook behind it, each question of
+the quiz has one right answer, and every control of every live figure is moved: no cell may have broken another's.
 """
 
 import sys
@@ -17,7 +18,16 @@ import ipywidgets
 from helpers.live_figures import Live
 
 panels = [thing for thing in gc.get_objects() if isinstance(thing, Live)]
-assert panels
+quizzes = [panel for panel in panels if panel.text.startswith("1. not answered yet")]
+assert quizzes
+for quiz in quizzes:
+    for place, (name, menu) in enumerate(quiz.controls.items()):
+        said = []
+        for option in menu.options:
+            quiz.set(**{name: option})
+            said.append(quiz.text.splitlines()[place])
+        assert "not answered yet" in said[0] and sum("✓" in line for line in said) == 1, (menu.description, said)
+        quiz.set(**{name: "?"})
 for panel in panels:
     for name, control in panel.controls.items():
         if isinstance(control, ipywidgets.Button):

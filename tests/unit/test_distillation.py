@@ -284,12 +284,6 @@ def test_an_arm_of_a_students_own_is_drawn_and_grey():
     plt.close("all")
 
 
-def test_the_interval_by_hand():
-    mean_and_interval = run_cells("04", "mean-and-interval", **LIBRARIES)["mean_and_interval"]
-    mean, reach = mean_and_interval([1.0] * 5 + [3.0] * 5)
-    assert mean == 2 and reach == pytest.approx(2.262 * np.sqrt(10 / 9) / np.sqrt(10))
-
-
 def test_the_classroom_keeps_its_three_parts_apart():
     names = {**LIBRARIES, "load_pictures": load_pictures}
     room = run_cells("04", "pictures", **names)["classroom"]("mnist", chooser=1000)

@@ -359,15 +359,6 @@ def test_the_sentence_under_a_shot_counts_the_last_picture_before_it():
     assert page["draw_shot"]("WGAN-GP", 1, 100).startswith("WGAN-GP, seed 1, step 100: modes 0")
 
 
-def test_the_mean_and_its_interval_by_hand():
-    page = run_cells("06", "table-code", **n)
-    mean, reach = page["mean_and_interval"](np.array([1.0, 3.0] * 4))
-    assert mean == 2 and reach == pytest.approx(2.365 * math.sqrt(8 / 7) / math.sqrt(8), rel=1e-3)
-    mean, reach = page["mean_and_interval"](np.arange(16.0))
-    assert mean == 7.5 and reach == pytest.approx(2.131 * math.sqrt(340 / 15) / 4, rel=1e-3)
-    assert np.isnan(page["mean_and_interval"](np.array([1.0, 2.0]))[1])
-
-
 def test_the_table_says_what_it_leaves_out(capsys):
     page = run_cells("06", "table-code", **n | {"print": print})
     eight = [[8, 8, 90, 0.25]] * 7 + [[0, 0, 0, None]]

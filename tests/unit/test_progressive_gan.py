@@ -347,11 +347,6 @@ def test_the_clock_takes_the_middle_of_turns_in_which_sizes_alternate(table):
     assert asked == [4, 8, 16] * 6
 
 
-def test_mean_and_interval_by_hand(table):
-    mean, reach = table[1]["mean_and_interval"](np.array([1.0, 2.0, 3.0]))
-    assert mean == 2 and math.isclose(reach, 4.303 / math.sqrt(3))
-
-
 MUTATIONS = {
     "pixel norm over the batch": ("x.square().mean(dim=1, keepdim=True)", "x.square().mean(dim=0, keepdim=True)"),
     "pixel norm by the sum": ("x.square().mean(dim=1", "x.square().sum(dim=1"),
