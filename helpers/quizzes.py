@@ -2,8 +2,11 @@
 
 
 def direction(before, after, within=1e-6):
-    """How a number moves: "rises", "falls", or "stays" where the two differ by no more than `within` (of the larger, if it is above 1)."""
-    before, after = float(before), float(after)
+    """How a number moves: "rises", "falls" or "stays". A tensor or array of one number will do, too.
+
+    It stays where the two differ by no more than `within`, or by that part of the larger one, if this is above 1.
+    """
+    before, after = (float(x.item() if hasattr(x, "item") else x) for x in (before, after))
     if abs(after - before) <= within * max(1.0, abs(before), abs(after)):
         return "stays"
     return "rises" if after > before else "falls"

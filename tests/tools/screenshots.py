@@ -39,7 +39,7 @@ def photograph(page, number, folder):
     """The best moment of the notebook with this number, which has just run in `page`, as folder/NN.png."""
     box = page.evaluate_handle(FIGURE, BEST[number]).as_element()
     box.scroll_into_view_if_needed()
-    page.wait_for_timeout(1000)  # until the picture is decoded
+    box.query_selector("img").evaluate("image => image.decode()")
     box.screenshot(path=folder / f"{number}.png")
 
 

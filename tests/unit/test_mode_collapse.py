@@ -352,7 +352,7 @@ def test_the_sentence_under_a_shot_counts_the_last_picture_before_it():
     seen, two = [], n["CENTRES"]["ring"][:2].repeat(250, axis=0)
     shots = {"WGAN-GP": {0: np.zeros((2, 500, 2)), 100: np.stack([two, 0 * two])}}
     page = run_cells("06", "shots-draw", shots=shots, shot_dots=dots, **n)
-    words = "modes 2, at 1 % 2, high quality 100 %, reverse KL 1.39"
+    words = "modes 2, at 1 % 2, high quality 100 %, reverse KL 1.39."
     assert page["draw_shot"]("WGAN-GP", 0, 150) == f"WGAN-GP, seed 0, step 100: {words}"
     np.testing.assert_array_equal(np.stack(seen[-1], axis=1), two)
     assert page["draw_shot"]("WGAN-GP", 0, 99).startswith("WGAN-GP, seed 0, step 0: modes 0, at 1 % 0")
@@ -440,7 +440,7 @@ def test_the_bars_and_the_sentence_of_a_nap():
     names = {"drawings": {20: pictures}, "kinds": {20: counts}, "spreads": {20: np.array([0.5])}, "asleep_bars": bars}
     names["asleep_image"] = types.SimpleNamespace(set_data=sheets.append)
     said = run_cells("06", "digit-draw", **names)["draw_asleep"](20, 0)
-    assert said == "Seed 0, teacher asleep for 20 rounds: 2 kinds at 1 %, favourite 3 with 75 %, different 0.50"
+    assert said == "Seed 0, teacher asleep for 20 rounds: kinds at 1 %: 2, favourite 3 with 75 %, different 0.50."
     assert heights[3] == 75 and heights[0] == 0
     assert sheets[0][::28, ::28].flatten().tolist() == list(range(40))  # in the order of reading
 

@@ -269,7 +269,7 @@ def test_the_text_box_says_what_each_character_is():
     shown = {"live": helpers.live, "textbox": helpers.textbox, "plain": {"error": np.array([0.13])}}
     page = load("glyphs", "measure", *LONG, "long-fonts", "typed-code", "typed-live", **shown)
     known, held = GLYPHS.characters[7], GLYPHS.test_characters[7]
-    assert page["draw_typed"](f"貓 {held}{known}") == f"貓: missing, no truth; {held}: held out; {known}: learned from"
+    assert page["draw_typed"](f"貓 {held}{known}") == f"貓: missing, no truth; {held}: held out; {known}: learned from."
     for bad in ("hello", "", "貓" * 9):
         with pytest.raises(CourseError):
             page["draw_typed"](bad)

@@ -278,7 +278,7 @@ def test_the_sliders_over_a_trained_school_and_the_alpha_of_each_shot():
     assert sorted(page["film"]) == [(size, step) for size in (4, 8, 16) for step in (0, 2)]
     film = panel("film-live", **page)
     texts = moves(film, shot=[0, 1, 2, 3, 4])
-    assert texts[2] == "8 × 8 pixels, step 0, α = 0.00" and texts[3] == "8 × 8 pixels, step 2, α = 0.10"
+    assert texts[2] == "8 × 8 pixels, step 0, α = 0.00." and texts[3] == "8 × 8 pixels, step 2, α = 0.10."
     page["hand"] = page["stages"][16].member(0).G
     fade = panel("alpha-live", **page)
     assert "α = 0.00: 0.0000 away" in moves(fade, alpha=[0.5, 1.0, 0.0])[-1]

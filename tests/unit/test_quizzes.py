@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from helpers import direction, mark_quiz
 
@@ -9,6 +10,7 @@ from helpers import direction, mark_quiz
 @pytest.mark.parametrize("before, after, moves", [
     (1, 2, "rises"), (2, 1, "falls"), (1, 1, "stays"), (0.0, 1e-9, "stays"), (0.1, 0.0001, "falls"),
     (1e6, 1e6 + 0.5, "stays"), (1e6, 1e6 + 5, "rises"), (np.float32(0.25), np.float64(0.25), "stays"),
+    (np.array([0.5]), np.array([0.25]), "falls"), (torch.tensor(0.5), torch.tensor([0.75]), "rises"),
 ])  # fmt: skip
 def test_direction(before, after, moves):
     assert direction(before, after) == moves
