@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from common import ROOT
+from common import ROOT, masters, read_notebook, source
 
 
 def lines_of(path):
@@ -24,6 +24,19 @@ def test_the_readmes_name_every_notebook():
         text = (ROOT / readme).read_text(encoding="utf-8")
         for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
             assert f"/blob/main/notebooks/{path.name})" in text and f"/blob/main/notebooks/zh-TW/{path.name})" in text
+
+
+def test_titles_readmes_and_the_measured_table_give_the_same_times():
+    """RESULTS.md holds what measure.py printed; a title and both READMEs round it to five seconds."""
+    table = (ROOT / "tests" / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
+    for path in masters():
+        waits = int(re.search(rf"\| {path.stem} \| \d+ \| (\d+) \|", table).group(1))
+        title = source(read_notebook(path)["cells"][0])
+        seconds = int(re.search(r"the computer needs about (\d+) seconds", title).group(1))
+        assert abs(seconds - waits) <= 3, f"{path.name}: run tests/tools/measure.py and write what it says"
+        for readme, unit in (("README.md", "s"), ("README.zh-TW.md", "秒")):
+            row = next(line for line in (ROOT / readme).read_text(encoding="utf-8").splitlines() if path.name in line)
+            assert row.endswith(f"| {seconds} {unit} |"), f"{readme}, {path.name}"
 
 
 def test_open_knows_what_there_is():
