@@ -2,7 +2,7 @@
 
 A notebook is executed by several kinds of test. nbval is there to see what comes out of training: it always trains, and
 keeps what it reached. The others (every cell twice, browser tours, the Colab stand-in) set COURSE_TRAINED_READ=1 and take
-it from there, to the bit the same. A training is known by all the code that ran before it in the kernel, by the sources of
+it from there, to the bit the same. A training is known by all the cells that ran before it, by the sources of
 helpers/, by the processor's instructions and threads, by the state it began with and by where it was to stop. The folder
 (COURSE_TRAINED) lives as long as one run of the tests.
 """
@@ -21,9 +21,11 @@ STOPS = 20  # at so many steps, at most, a callback's game is kept too
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    """Wraps `train` as soon as helpers.training has been loaded; costs nothing before."""
+    """Listens to the cells from the first import of helpers on, and wraps `train` as soon as it has been loaded."""
 
     def find_spec(self, name, path=None, target=None):
+        if name == "helpers":
+            listen()
         if name != "helpers.training":
             return None
         sys.meta_path.remove(self)
@@ -80,7 +82,16 @@ def remembering(train):
     return remembered
 
 
-BEFORE = []  # for each training of this kernel, how much code had been run
+CELLS = []  # what this kernel ran, from the first import of helpers on (its own history is empty when nbval asks)
+BEFORE = []  # for each training of this kernel, how many cells had been run
+
+
+def listen():
+    """Keep the code of the cell that runs now, and of each that will be run."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if hasattr(shell, "kernel") and not CELLS:
+        CELLS.append(shell.kernel.get_parent("shell").get("content", {}).get("code", ""))
+        shell.events.register("pre_run_cell", lambda info: CELLS.append(info.raw_cell))
 
 
 def traits(module):
@@ -94,18 +105,17 @@ def traits(module):
 def known_by(game, goal, only):
     """The name of a training: a digest of the notebook's code so far, helpers/, the game as it is, and the goal."""
     import torch
-    from IPython import get_ipython
 
     from helpers import checkpoint
 
-    shell = get_ipython()
     digest = hashlib.sha256()
     for source in sorted(Path(checkpoint.__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
-    code = list(shell.history_manager.input_hist_raw) if shell else []
-    BEFORE.append(len(code))  # games of one cell may differ in what no file shows, an activation function say:
-    place = BEFORE.count(len(code))  # so it counts, too, which training of its cell this is
-    code = [cell for cell, last in zip(code, [None, *code], strict=False) if cell != last]  # one run twice counts once
+    BEFORE.append(len(CELLS))  # games of one cell may differ in what no file shows, an activation function say:
+    place = BEFORE.count(len(CELLS))  # so it counts, too, which training of its cell this is
+    code = [
+        cell for cell, last in zip(CELLS, [None, *CELLS], strict=False) if cell != last
+    ]  # one run twice counts once
     nets = [[str(stack.worker), *map(traits, stack.worker.modules())] for stack in game.stacks.values()]
     about = [torch.__version__, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
     about += [code, place, nets, checkpoint.describe(game), game.step, game.turns]

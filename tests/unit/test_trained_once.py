@@ -3,7 +3,9 @@
 import pytest
 import torch
 import trained_once
+from common import ROOT
 from core_games import make_game
+from jupyter_client.manager import start_new_kernel
 
 from helpers import training
 
@@ -63,3 +65,40 @@ def test_another_game_another_goal_and_another_player_are_trained(train, monkeyp
     other.stacks["D"].worker.bend = torch.tanh  # the same weights, another function: no file shows it
     train(other, 4)
     assert train.calls == 5
+
+
+GAME = """
+import torch
+from torch import nn
+from helpers import Game, Player, rows
+
+def loss(nets, batch, member):
+    return (nets.line(batch.x) - 1).square().mean()
+
+draws = [rows(8, x=torch.arange(10.0)[:, None])]
+game = Game({"line": lambda: nn.Linear(1, 1)}, [Player("line", loss)], draws, members=2)
+game.train(3000, progress=False)
+"""
+
+
+@pytest.mark.slow
+def test_what_nbval_trains_is_read_by_those_who_run_each_cell_twice(tmp_path, monkeypatch):
+    """nbval's kernels keep no history of their cells, the others do; a cell that was run twice counts once."""
+    monkeypatch.setenv("COURSE_TRAINED", str(tmp_path))
+
+    def execute(cells, **options):
+        manager, client = start_new_kernel(kernel_name="python3", cwd=str(ROOT))
+        try:
+            for cell in cells:
+                done = client.execute_interactive(cell, timeout=300, output_hook=lambda message: None, **options)
+                assert done["content"]["status"] == "ok", done["content"]
+        finally:
+            client.stop_channels()
+            manager.shutdown_kernel(now=True)
+        return {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
+
+    kept = execute(["import helpers", GAME], store_history=False)
+    assert len(kept) == 1
+    monkeypatch.setenv("COURSE_TRAINED_READ", "1")
+    assert execute(["import helpers", "import helpers", GAME, GAME]) == kept, "read twice, so neither new nor newer"
+    assert len(execute(["import helpers", "other = 1", GAME])) == 2, "after other cells it is another training"
