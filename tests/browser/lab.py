@@ -40,7 +40,10 @@ DONE = """path => {
   const panel = jupyterapp.shell.currentWidget, session = panel && panel.sessionContext && panel.sessionContext.session;
   if (!session || !session.kernel || !panel.context || panel.context.path !== path) return false;
   const cells = panel.content.widgets.filter(cell => cell.model.type === 'code');
-  const failed = cells.some(cell => cell.model.outputs.toJSON().some(output => output.output_type === 'error'));
+  const failed = cells.some(({model: {outputs}}) => {
+    for (let i = 0; i < outputs.length; i++) if (outputs.get(i).type === 'error') return true;
+    return false;
+  });
   return (failed || cells.every(cell => cell.model.executionCount > 0 || cell.model.sharedModel.execution_count > 0))
     && session.kernel.status === 'idle';
 }"""
@@ -160,7 +163,8 @@ class Panel:
         self.box.page.evaluate(SETTLED)
 
     def words(self):
-        return self.box.locator("[role=status], [role=alert]").first.inner_text()
+        says = self.box.locator("[role=status], [role=alert]").first
+        return says.text_content()  # inner_text would lay out the whole page
 
     def wait_for_change(self, words, seconds=60):
         """Wait until the sentence differs from `words`; return it."""

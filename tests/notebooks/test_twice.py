@@ -13,34 +13,38 @@ from common import masters
 from kernels import kernel_for, run, text_of
 
 MOVE_ALL = """
-import gc
-import ipywidgets
-from helpers.live_figures import Live
+def _move_all():  # in a function: a name of its own would be a name of the notebook's
+    import gc
+    import ipywidgets
+    from helpers.live_figures import Live
 
-panels = [thing for thing in gc.get_objects() if isinstance(thing, Live)]
-quizzes = [panel for panel in panels if panel.text.startswith("1. not answered yet")]
-assert quizzes
-for quiz in quizzes:
-    for place, (name, menu) in enumerate(quiz.controls.items()):
-        said = []
-        for option in menu.options:
-            quiz.set(**{name: option})
-            said.append(quiz.text.splitlines()[place])
-        assert "not answered yet" in said[0] and sum("✓" in line for line in said) == 1, (menu.description, said)
-        quiz.set(**{name: "?"})
-for panel in panels:
-    for name, control in panel.controls.items():
-        if isinstance(control, ipywidgets.Button):
-            panel.set(**{name: 1})
-        elif hasattr(control, "max"):
-            panel.set(**{name: control.max})
-            panel.set(**{name: control.min})
-        elif hasattr(control, "options"):
-            last = control.options[-1]
-            panel.set(**{name: last[1] if isinstance(last, tuple) else last})  # a pair of word and value
-        else:
-            panel.set(**{name: "!"})
-        assert "cannot be" not in panel.text, (control.description, panel.text)
+    panels = [thing for thing in gc.get_objects() if isinstance(thing, Live)]
+    quizzes = [panel for panel in panels if panel.text.startswith("1. not answered yet")]
+    assert quizzes
+    for quiz in quizzes:
+        for place, (name, menu) in enumerate(quiz.controls.items()):
+            said = []
+            for option in menu.options:
+                quiz.set(**{name: option})
+                said.append(quiz.text.splitlines()[place])
+            assert "not answered yet" in said[0] and sum("✓" in line for line in said) == 1, (menu.description, said)
+            quiz.set(**{name: "?"})
+    for panel in panels:
+        for name, control in panel.controls.items():
+            if isinstance(control, ipywidgets.Button):
+                panel.set(**{name: 1})
+            elif hasattr(control, "max"):
+                panel.set(**{name: control.max})
+                panel.set(**{name: control.min})
+            elif hasattr(control, "options"):
+                last = control.options[-1]
+                panel.set(**{name: last[1] if isinstance(last, tuple) else last})  # a pair of word and value
+            else:
+                panel.set(**{name: "!"})
+            assert "cannot be" not in panel.text, (control.description, panel.text)
+
+
+_move_all()
 """
 IGNORED = {"nbval-ignore-output", "nbval-skip"}
 
