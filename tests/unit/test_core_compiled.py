@@ -52,6 +52,7 @@ def test_compiled_convolutions_one_by_one():
     np.testing.assert_allclose(compiled.history["D"], plain.history["D"], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_without_a_compiler_one_sentence_and_the_same_result(monkeypatch):
     import torch._inductor as inductor
 

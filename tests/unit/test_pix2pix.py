@@ -299,6 +299,7 @@ def test_the_weights_that_are_shipped_are_small():
     assert len(files) == 5 and sum(path.stat().st_size for path in files) < 3e6
 
 
+@pytest.mark.slow
 def test_the_stored_table_belongs_to_the_code():
     """Same settings (the notebook checks them), and one cell of it made again: L1 only, seed 0, in the short lesson."""
     page = load("measure", *TRAINING, "race-make", "full-code", "full-run")
