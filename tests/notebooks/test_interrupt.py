@@ -42,7 +42,7 @@ def kernel():
 
 
 BEFORE = ["setup", "imports", "centres", "data-run", "counter-code", "loss-classic", "loss-wgan-code",
-          "loss-modern-code", "nets-code", "game-code", "make-game", "race-make", "race-figure"]  # fmt: skip
+          "loss-modern-code", "nets-code", "nets-d", "game-code", "make-game", "race-make", "race-figure"]  # fmt: skip
 
 
 @pytest.mark.slow

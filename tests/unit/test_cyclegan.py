@@ -19,7 +19,7 @@ QUIET = {"print": lambda *a, **k: None}
 LOSSES = ["losses-code", "maps-code"]
 TOY = ["exact", "exact-measure", *LOSSES, "toy-game"]
 FONTS = ["pool-code", "pool-loss", "fonts-data", "fonts-middle", "fonts-fit", "fonts-halves", "fonts-score", "nets"]
-FONTS += ["translator", "fonts-game", "fonts-maker", "pairs-game", "fonts-measure", "fonts-long-code"]
+FONTS += ["translator", "fonts-game", "fonts-maker", "pairs-losses", "pairs-game", "fonts-measure", "fonts-long-code"]
 HORSES = ["animals", "animals-paint", "horse-measures", "horse-stripes"]
 
 

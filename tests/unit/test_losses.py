@@ -13,7 +13,17 @@ from torch import nn
 from helpers import CourseError, check, data_file
 
 NAMES = {"np": np, "torch": torch, "nn": nn, "CourseError": CourseError}
-CELLS = ["surprise-run", "distribution", "measures", "js-run", "zeros-run", "simplex-measures", "slopes-run", "losses"]
+CELLS = [
+    "surprise-run",
+    "distribution",
+    "measures",
+    "js-run",
+    "zeros-run",
+    "simplex-measures",
+    "slopes-code",
+    "slopes-run",
+    "losses",
+]
 RANDOM = np.random.default_rng(0).dirichlet(np.ones(5), size=(2, 20))
 QUIET = {"print": lambda *a, **k: None, "check": lambda *a, **k: None, "true_ones": RANDOM[0], "beliefs": RANDOM[1]}
 

@@ -175,7 +175,7 @@ def page_names():
 
 
 def make_game(name, toy="ring", steps=20, seeds=2, change=(), **options):
-    page = run_cells("06", "nets-code", "game-code", "make-game", change=list(change), **page_names())
+    page = run_cells("06", "nets-code", "nets-d", "game-code", "make-game", change=list(change), **page_names())
     return page["make_game"](name, toy, steps, seeds=seeds, **options)
 
 
@@ -196,7 +196,7 @@ SETTLED = {  # name: loss of D, loss of G, weight of the penalty, turns of D a r
 
 def settled(change=()):
     """What each game is made of, as it stands in the game, not in the page's table."""
-    page = run_cells("06", "nets-code", "game-code", "make-game", change=list(change), **page_names())
+    page = run_cells("06", "nets-code", "nets-d", "game-code", "make-game", change=list(change), **page_names())
     games = {name: page["make_game"](name, "ring", 100, seeds=2) for name in page["LOSSES"]}
     for game in games.values():
         d, g = game.players["D"], game.players["G"]

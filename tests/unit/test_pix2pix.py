@@ -139,7 +139,7 @@ def test_a_blind_d_is_found_out_by_dealing_anew():
 
 
 def streets(*more):
-    return load("street-kinds", "street-labels", "street-paint", "street-pairs", *more)
+    return load("street-kinds", "street-labels", "street-sky", "street-paint", "street-pairs", *more)
 
 
 def test_a_street_by_its_rules():
@@ -230,7 +230,7 @@ def test_what_is_no_stroke_gets_a_sentence(typed):
 
 
 LONG = [*TRAINING, "calm-code", "long-settings", "long-code", "answer"]
-STREETS = ["street-kinds", "street-labels", "street-paint", "street-pairs", "street-g", "street-figure"]
+STREETS = ["street-kinds", "street-labels", "street-sky", "street-paint", "street-pairs", "street-g", "street-figure"]
 EARTH = ["earth-code", "earth-pairs", "earth-rule", "earth-g", "earth-table"]
 ANIMALS = ["outside", "outlines", "animal-pairs", "animal-g"]
 LIVES = {

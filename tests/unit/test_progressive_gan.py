@@ -260,7 +260,7 @@ def test_the_alpha_slider_shows_the_blend_that_training_uses():
 
 
 def test_the_cost_slider():
-    live = panel("cost", "cost-live")
+    live = panel("cost", "cost-draw", "cost-live")
     assert "2.57 times" in moves(live, power=range(3, 11))[-1]
 
 

@@ -22,6 +22,7 @@ NETS = [
     "mapping-net",
     "modulated-code",
     "layer-code",
+    "sizes",
     "generator-code",
     "crowd-code",
     "discriminator-code",
