@@ -3,8 +3,8 @@
 A notebook is executed by several kinds of test. nbval is there to see what comes out of training: it always trains, and
 keeps what it reached. The others (every cell twice, browser tours, the Colab stand-in) set COURSE_TRAINED_READ=1 and take
 it from there, to the bit the same. A training is known by all the cells that ran before it, by the sources of
-helpers/, by the processor's instructions and threads, by the state it began with and by where it was to stop. The folder
-(COURSE_TRAINED) lives as long as one run of the tests.
+helpers/, by the processor's instructions and threads, by the state it began with, by what its losses read from the
+notebook, and by where it was to stop. The folder (COURSE_TRAINED) lives as long as one run of the tests.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ import importlib.abc
 import importlib.util
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -102,6 +103,26 @@ def traits(module):
     }
 
 
+def read_by(function, seen):
+    """The plain values that a function of the notebook, and those that it calls by name, read from outside."""
+    code = getattr(function, "__code__", None)
+    if code is None or code in seen or function.__module__ != "__main__":
+        return []
+    seen.add(code)
+    inner = [code, *(part for part in code.co_consts if hasattr(part, "co_names"))]
+    found = [(name, function.__globals__.get(name)) for part in inner for name in part.co_names]
+    found += zip(code.co_freevars, (cell.cell_contents for cell in function.__closure__ or ()), strict=True)
+    plain = []
+    for name, value in found:
+        if isinstance(value, bool | int | float | str | tuple | list | dict | set):
+            plain.append(
+                (name, re.sub(r" at 0x\w+", "", repr(sorted(value, key=repr) if isinstance(value, set) else value)))
+            )
+        else:
+            plain += read_by(value, seen)
+    return plain
+
+
 def known_by(game, goal, only):
     """The name of a training: a digest of the notebook's code so far, helpers/, the game as it is, and the goal."""
     import torch
@@ -119,7 +140,7 @@ def known_by(game, goal, only):
     nets = [[str(stack.worker), *map(traits, stack.worker.modules())] for stack in game.stacks.values()]
     about = [torch.__version__, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
     about += [code, place, nets, checkpoint.describe(game), game.step, game.turns]
-    about += [sorted(game.frozen), goal, only]
+    about += [sorted(game.frozen), goal, only, [read_by(player.loss, set()) for player in game.players.values()]]
     digest.update(json.dumps(about, default=str).encode())
     for tensors in [*game.state.values(), game.data, game.hyper]:
         for tensor in tensors.values():

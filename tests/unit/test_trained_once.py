@@ -102,3 +102,5 @@ def test_what_nbval_trains_is_read_by_those_who_run_each_cell_twice(tmp_path, mo
     monkeypatch.setenv("COURSE_TRAINED_READ", "1")
     assert execute(["import helpers", "import helpers", GAME, GAME]) == kept, "read twice, so neither new nor newer"
     assert len(execute(["import helpers", "other = 1", GAME])) == 2, "after other cells it is another training"
+    moved = GAME.replace("- 1)", "- aim[0])") + "aim[0] += 1"
+    assert len(execute(["import helpers", "aim = [1]", moved, moved])) == 4, "a loss that reads something else, too"
