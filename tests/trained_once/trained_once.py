@@ -7,6 +7,7 @@ helpers/, by the processor's instructions and threads, by the state it began wit
 notebook, and by where it was to stop. The folder (COURSE_TRAINED) lives as long as one run of the tests.
 """
 
+import dis
 import hashlib
 import importlib.abc
 import importlib.util
@@ -110,7 +111,8 @@ def read_by(function, seen):
         return []
     seen.add(code)
     inner = [code, *(part for part in code.co_consts if hasattr(part, "co_names"))]
-    found = [(name, function.__globals__.get(name)) for part in inner for name in part.co_names]
+    steps = [step for part in inner for step in dis.get_instructions(part) if step.opname == "LOAD_GLOBAL"]
+    found = [(step.argval, function.__globals__.get(step.argval)) for step in steps]
     found += zip(code.co_freevars, (cell.cell_contents for cell in function.__closure__ or ()), strict=True)
     plain = []
     for name, value in found:
