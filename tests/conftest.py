@@ -13,9 +13,13 @@ matplotlib.use("agg")
 
 
 def pytest_configure(config):
-    """What trained_once/ does to each Python that the tests start: no network; one folder for what kernels train."""
+    """What trained_once/ does to each Python that the tests start: no network; one folder for what kernels train.
+
+    The folder lives as long as the run of the tests, unless it was given: `COURSE_TRAINED=folder python3 tests/run.py …`
+    """
     if not hasattr(config, "workerinput"):
-        config.trained = os.environ["COURSE_TRAINED"] = tempfile.mkdtemp()
+        if not os.environ.get("COURSE_TRAINED"):
+            config.trained = os.environ["COURSE_TRAINED"] = tempfile.mkdtemp()
         places = [str(Path(__file__).parent / "trained_once"), os.environ.get("PYTHONPATH")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, places))
 

@@ -8,14 +8,14 @@ import re
 
 from xdist.scheduler import LoadScopeScheduling
 
-FIRST = [r"notebooks/\d", r"tests/browser/", r"tests/notebooks/test_twice", r"tests/colab/", r"tests/unit/test_core"]
-ALONE = ("tests/notebooks/test_twice", "tests/colab/")  # each of their tests is long, and shares nothing
+FIRST = [r"notebooks/\d", r"tests/browser/", r"tests/colab/", r"tests/unit/test_core"]
+ALONE = "tests/colab/"  # each of its tests is long, and shares nothing
 
 
 def turn(nodeid):
     """The place of a test in the order: by kind; of the notebooks the late ones first, which compute longest."""
     kind = next((i for i, start in enumerate(FIRST) if re.match(start, nodeid)), len(FIRST))
-    return kind, -number_of(nodeid) if kind < 4 else 0
+    return kind, -number_of(nodeid) if kind < 3 else 0
 
 
 def number_of(nodeid):

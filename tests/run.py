@@ -5,6 +5,7 @@
     python3 tests/run.py tests/unit -k softmax    # what pytest understands is handed on
     python3 tests/run.py --offline notebooks      # with the network cut off (Linux), here the notebooks alone
     ATEN_CPU_CAPABILITY=default python3 tests/run.py notebooks    # as on a processor without vector instructions
+    COURSE_TOURS=all python3 tests/run.py tests/browser           # in the older browser all notebooks, not some
     python3.10 tests/run.py --environment oldest  # with the oldest versions that requirements.txt allows
     python3.13 tests/run.py --environment colab   # with Colab's versions
 

@@ -1,4 +1,4 @@
-"""A JupyterLab in a real Chromium, on a copy of the course, for the browser tests."""
+"""A JupyterLab in a real Chromium, for the browser tests."""
 
 import json
 import os
@@ -9,8 +9,9 @@ import subprocess
 import time
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
-from common import ROOT
+from common import ROOT, masters, read_notebook, write_notebook
 from playwright.sync_api import sync_playwright
 
 FLAGS = [
@@ -29,45 +30,6 @@ SETTINGS = {
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},  # or cells out of sight have no page elements
     "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
 }
-# JupyterLab opens again what was open before: only the notebook that was asked for counts.
-READY = """path => {
-  const panel = window.jupyterapp && jupyterapp.shell.currentWidget, session = panel && panel.sessionContext;
-  const kernel = session && session.session && session.session.kernel;
-  return Boolean(panel && panel.context && panel.context.path === path && panel.context.isReady && session.isReady && kernel
-    && kernel.connectionStatus === 'connected' && kernel.status === 'idle');
-}"""
-DONE = """path => {
-  const panel = jupyterapp.shell.currentWidget, session = panel && panel.sessionContext && panel.sessionContext.session;
-  if (!session || !session.kernel || !panel.context || panel.context.path !== path) return false;
-  const cells = panel.content.widgets.filter(cell => cell.model.type === 'code');
-  const failed = cells.some(({model: {outputs}}) => {
-    for (let i = 0; i < outputs.length; i++) if (outputs.get(i).type === 'error') return true;
-    return false;
-  });
-  return (failed || cells.every(cell => cell.model.executionCount > 0 || cell.model.sharedModel.execution_count > 0))
-    && session.kernel.status === 'idle';
-}"""
-
-
-# While a picture is being exchanged, there is for a moment none to read: wait for the next.
-DIGEST = """async image => {
-  for (let tries = 0; ; tries++) {
-    try {
-      await image.decode();
-      const bytes = await (await fetch(image.src)).arrayBuffer();
-      return Array.from(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))).join();
-    }
-    catch (error) { if (tries == 100) throw error; await new Promise(done => setTimeout(done, 50)); }
-  }
-}"""
-# The kernel has answered all that it was asked, and nothing has followed for as long as a dragged slider may hold back.
-SETTLED = """async () => {
-  const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-  for (let still = 0; still < 4; still++) {
-    await new Promise(done => setTimeout(done, 50));
-    if (kernel.status !== 'idle') still = -1;
-  }
-}"""
 
 
 def free_port():
@@ -76,12 +38,26 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@contextmanager
-def server(python, folder):
-    """Start JupyterLab of `python` on a fresh copy of the course in `folder`; yield its address with the token."""
-    copy = folder / "course"
+def copy_of_course(folder):
+    """A fresh copy of the course in `folder`, its English notebooks without outputs: what is seen then has been run."""
     keep = shutil.ignore_patterns(".git", ".venv*", "__pycache__", ".*_cache", ".hypothesis", "tests")
-    shutil.copytree(ROOT, copy, ignore=keep)
+    shutil.copytree(ROOT, folder, ignore=keep)
+    for master in masters():
+        copy_without_outputs(master, folder / "notebooks")
+    return folder
+
+
+def copy_without_outputs(path, folder):
+    notebook = read_notebook(path)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell |= {"outputs": [], "execution_count": None}
+    write_notebook(folder / path.name, notebook)
+
+
+@contextmanager
+def server(python, root, folder, **environment):
+    """Start JupyterLab of `python`, which shows the folder `root` and keeps its own things in `folder`; yield its address."""
     (folder / "settings").mkdir()
     (folder / "settings" / "overrides.json").write_text(json.dumps(SETTINGS))
     port, token = free_port(), secrets.token_hex(8)
@@ -93,7 +69,7 @@ def server(python, folder):
         "--no-browser",
         "--ip=127.0.0.1",
         f"--port={port}",
-        f"--ServerApp.root_dir={copy}",
+        f"--ServerApp.root_dir={root}",
         f"--IdentityProvider.token={token}",
     ]
     options += ["--expose-app-in-browser", f"--LabApp.app_settings_dir={folder / 'settings'}", "--allow-root"]
@@ -102,7 +78,7 @@ def server(python, folder):
         [python, "-m", "jupyterlab", *options],
         stdout=log,
         stderr=log,
-        env={**os.environ, **places, "COURSE_TRAINED_READ": "1"},
+        env={**os.environ, **places, "COURSE_TRAINED_READ": "1", **environment},
         cwd=folder,
     )
     try:
@@ -113,7 +89,7 @@ def server(python, folder):
             except OSError:
                 assert process.poll() is None, (folder / "server.log").read_text()[-2000:]
                 time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/lab/tree/{{path}}?reset&token={token}", copy
+        yield f"http://127.0.0.1:{port}/lab?reset&token={token}"
     finally:
         process.terminate()
         process.wait(20)
@@ -121,75 +97,42 @@ def server(python, folder):
 
 
 @contextmanager
-def browser_page(executable):
+def browser_page(executable, address):
+    """A page of Chromium in which JupyterLab has started; what page.js can do is there as `course`."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(60_000)
+        page.add_init_script(path=Path(__file__).with_name("page.js"))
         try:
+            page.goto(address)
+            page.wait_for_function("window.jupyterapp && jupyterapp.shell", timeout=120_000)
+            page.evaluate("async () => { await jupyterapp.restored }")
             yield page
         finally:
             browser.close()
 
 
-def open_and_run(page, address, path, seconds=1500):
-    """Open a notebook, wait until its kernel is ready, run all cells, wait until the last has run; return its errors."""
-    page.goto(address.format(path=path))
-    page.wait_for_function(READY, arg=path, timeout=120_000)
-    page.evaluate(
-        "() => { jupyterapp.shell.currentWidget.content.widgets.forEach(cell => { if (cell.model.type === 'code')"
-        " { cell.model.outputs.clear(); (cell.model.sharedModel || cell.model).execution_count = null; } }) }"
-    )
-    page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells') }")
-    page.wait_for_function(DONE, arg=path, timeout=seconds * 1000, polling=500)
-    page.wait_for_timeout(500)
-    return page.locator(
-        ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error'], .jp-RenderedText[data-mime-type*='error']"
-    ).all_inner_texts()
+def open_and_run(page, path, seconds=1500):
+    """Open a notebook and run all its cells; return its first error, or None."""
+    page.evaluate("path => course.open(path)", path)
+    error = page.evaluate("seconds => course.run(seconds)", seconds)
+    return error and f"{error['ename']}: {error['evalue']}"
 
 
 class Panel:
-    """One live figure in the page: its controls, its picture, its sentence."""
+    """One live figure in the page. What it shows: {"words": its sentence, "picture": a digest, None without one}."""
 
     def __init__(self, box):
         self.box = box
 
-    def picture(self):
-        """A digest of the picture's bytes: the `src` of a blob changes with every update, also to the same picture."""
-        return self.box.locator("img").first.evaluate(DIGEST)
+    def look(self):
+        return self.box.evaluate("box => course.look(box)")
 
-    def settle(self):
-        """Wait until all that was asked of the kernel has been answered."""
-        self.box.page.evaluate(SETTLED)
-
-    def words(self):
-        says = self.box.locator("[role=status], [role=alert]").first
-        return says.text_content()  # inner_text would lay out the whole page
-
-    def wait_for_change(self, words, seconds=60):
-        """Wait until the sentence differs from `words`; return it."""
-        for _ in range(int(seconds * 20)):
-            now = self.words()
-            if now != words:
-                return now
-            time.sleep(0.05)
-        raise AssertionError(f"nothing changed within {seconds} s: {words!r}")
-
-    def wait_until_still(self, still=1.5, seconds=120):
-        """Wait until the sentence has not changed for `still` seconds; return those that were seen."""
-        seen, since, end = [self.words()], time.monotonic(), time.monotonic() + seconds
-        while time.monotonic() - since < still:
-            assert time.monotonic() < end, f"still moving after {seconds} s: {seen[-1]!r}"
-            time.sleep(0.05)
-            if (now := self.words()) != seen[-1]:
-                seen.append(now)
-                since = time.monotonic()
-        return seen
-
-    def wait_for_picture(self, picture, seconds=60):
-        """Wait until the picture differs from `picture`: the page decodes it a moment after the sentence is there."""
-        for _ in range(int(seconds * 10)):
-            if self.picture() != picture:
-                return
-            time.sleep(0.1)
-        raise AssertionError(f"the sentence changed to {self.words()!r}, but not the picture")
+    def changed(self, before, picture=True, seconds=60):
+        """Wait until it shows something else than `before`, and has answered all; return it, with the sentences `seen`."""
+        picture = picture and before["picture"] is not None
+        return self.box.evaluate(
+            "(box, [before, picture, seconds]) => course.changed(box, before, picture, seconds)",
+            [before, picture, seconds],
+        )

@@ -14,7 +14,7 @@ from pathlib import Path
 from common import ROOT, masters
 
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
-from lab import browser_page, open_and_run, server  # noqa: E402
+from lab import browser_page, copy_of_course, open_and_run, server  # noqa: E402
 from run import find_browser  # noqa: E402
 
 BEST = {
@@ -46,15 +46,14 @@ def photograph(page, number, folder):
 def main(names):
     with (
         tempfile.TemporaryDirectory() as folder,
-        server(sys.executable, Path(folder)) as (address, _),
-        browser_page(find_browser()) as page,
+        server(sys.executable, copy_of_course(Path(folder) / "course"), Path(folder)) as address,
+        browser_page(find_browser(), address) as page,
     ):
         for path in masters():
             if names and not path.name.startswith(tuple(names)):
                 continue
-            errors = open_and_run(page, address, f"notebooks/{path.name}")
-            if errors:
-                sys.exit(f"{path.name}: {errors[0]}")
+            if error := open_and_run(page, f"notebooks/{path.name}"):
+                sys.exit(f"{path.name}: {error}")
             photograph(page, path.name[:2], PICTURES)
             print(f"{path.name}: .github/pictures/{path.name[:2]}.png", flush=True)
 

@@ -1,4 +1,4 @@
-"""How a quiz is marked. That each question of the course has one right answer is seen in test_twice.py."""
+"""How a quiz is marked. That each question of the course has one right answer is seen in tests/colab/."""
 
 import numpy as np
 import pytest
