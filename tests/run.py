@@ -70,9 +70,11 @@ def main(arguments):
     chosen, arguments = parser.parse_known_args(arguments)
     before = cut_off() if chosen.offline else []
     home = Path(os.environ.get("COURSE_ENVIRONMENTS", ROOT))
-    # One thread for each worker: with more they would only wait for one another. Three workers for two cores, because
-    # a worker whose test moves sliders in a browser waits half of the time.
+    # One thread for each worker: with more they would only wait for one another. With the slow tests three workers for
+    # two cores, because a worker whose test moves sliders in a browser waits part of the time.
     settings = {**os.environ, "JUPYTER_PLATFORM_DIRS": "1", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    settings["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS / "trained_once"), os.environ.get("PYTHONPATH")]))
+    settings.pop("PYTHONDONTWRITEBYTECODE", None)  # a hundred processes: what one has compiled, the others need not
     if chosen.environment:
         versions = TESTS / "environments" / f"{chosen.environment}.txt"
         python = make_environment(home / OTHERS[chosen.environment], HERE, [versions])
@@ -90,8 +92,8 @@ def main(arguments):
             python = tests.result()
         if not find_browser():
             print("No Chromium or Chrome was found: the browser tests are skipped (under CI=true they fail).")
-    cores = min(os.cpu_count() or 2, 8)
-    workers = [] if "-n" in arguments else ["-n", str(cores + 1), "--dist", "loadscope", "--no-loadscope-reorder"]
+    processes = min(os.cpu_count() or 2, 8) + ("not slow" not in arguments)
+    workers = [] if "-n" in arguments else ["-n", str(processes), "--dist", "loadscope", "--no-loadscope-reorder"]
     return subprocess.run(
         [*before, python, "-m", "pytest", *workers, *arguments], cwd=ROOT, env=settings, check=False
     ).returncode

@@ -28,6 +28,7 @@ def holding(copy, words):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["some-one/their.course", "https://github.com/some-one/their.course.git"])
 def test_it_goes_everywhere_and_leaves_nothing_behind(copy, given):
     old = set_address(copy, "--show").stdout.strip()

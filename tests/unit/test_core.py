@@ -326,6 +326,7 @@ def test_progress_bar_is_seen_and_can_be_silenced(capsys, monkeypatch):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_importing_helpers_stays_cheap():
     code = "import helpers, sys; assert 'torch' not in sys.modules and 'numpy' not in sys.modules; helpers.Game; " \
            "assert 'torch._inductor' not in sys.modules and 'sympy' not in sys.modules"  # fmt: skip

@@ -60,6 +60,7 @@ def test_sharpness_by_hand():
     assert math.isclose(sharpness(stripes), 1) and sharpness(torch.ones(2, 1, 28, 28)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change, average", [((), True), ([(".square().mean()", ".abs().mean()")], False)])
 def test_squared_error_draws_the_average_and_another_loss_does_not(change, average):
     page = lambda: load("digits", "dull-net", "dull-run", change=change, **QUIET)  # noqa: E731
@@ -256,14 +257,14 @@ def school(seed=0, change=()):
     return (helpers.recognised(helpers.digit_judge(), drawings)[1] > 0.9).float().mean().item()
 
 
-SHORT = ("= 1400, 32", "= 500, 32")  # about a third of the lessons
+SHORT = ("= 1400, 32", "= 350, 32")  # a quarter of the lessons
 
 
 @pytest.mark.slow
 def test_digits_come_out_of_the_school_and_not_with_the_wrong_sign():
-    assert school(change=[SHORT]) > 0.2
+    assert school(change=[SHORT]) > 0.1
     wrong = ("F.softplus(-nets.D(nets.G(batch.z)))", "F.softplus(nets.D(nets.G(batch.z)))")
-    assert school(change=[SHORT, wrong]) < 0.05
+    assert school(change=[SHORT, wrong]) < 0.03
 
 
 def stored():
@@ -277,8 +278,3 @@ def test_the_stored_table_was_made_with_the_settings_of_the_page():
     assert stored()["versions"]["torch"] and stored()["minutes"] > 0
     for part, classes, distance, sharp in stored()["values"].values():
         assert part > 0.4 and classes >= 9 and 2 < distance < 100 and abs(sharp - 1) < 0.2
-
-
-@pytest.mark.slow
-def test_one_row_of_the_stored_table_trained_again():
-    assert abs(school(seed=1) - stored()["values"]["1"][0]) < 0.1

@@ -273,6 +273,7 @@ def a_short_school():
     return page
 
 
+@pytest.mark.slow
 def test_the_sliders_over_a_trained_school_and_the_alpha_of_each_shot():
     page = a_short_school()
     assert sorted(page["film"]) == [(size, step) for size in (4, 8, 16) for step in (0, 2)]

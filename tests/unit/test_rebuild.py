@@ -279,6 +279,7 @@ def test_fonts_are_cut_down_and_compared_by_tables(tmp_path):
     assert comparing.compare(one, two) == (False, "differs: name")
 
 
+@pytest.mark.slow
 def test_judges_are_alike_if_they_err_alike(tmp_path):
     stored = files.DATA / "digit_judge.npz"
     judges.ship(digit_judge(), tmp_path / "again.npz")

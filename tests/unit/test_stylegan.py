@@ -241,6 +241,7 @@ def test_the_stored_scores_are_those_of_the_shipped_weights_and_of_these_setting
     assert again[1] < best, "longer training has to be nearer to real faces than short training"
 
 
+@pytest.mark.slow
 def test_the_settings_are_those_that_train():
     page = load(*SHIPPED)
     game = page["new_game"](page["STEPS"])
