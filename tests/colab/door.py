@@ -31,7 +31,8 @@ def push_to(folder):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     me = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
-    for command in (["init", "-q"], ["add", "-A"], [*me, "commit", "-qm", "all"]):
+    quick = ["config", "core.compression", "0"]  # pictures and data are packed as it is
+    for command in (["init", "-q"], quick, ["add", "-A"], [*me, "commit", "-qm", "all"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
     return folder
 
