@@ -74,7 +74,10 @@
   // too, if one is awaited; return what it shows now, with all sentences that were seen on the way.
   const changed = async (box, before, picture, seconds) => {
     const seen = [];
-    const note = () => { if (![undefined, (seen.length ? seen[seen.length - 1] : before.words)].includes(words(box))) seen.push(words(box)); };
+    const note = () => {
+      const now = words(box), last = seen.length ? seen[seen.length - 1] : before.words;
+      if (now !== undefined && now !== last) seen.push(now);
+    };
     const observer = new MutationObserver(note);
     observer.observe(box, {subtree: true, childList: true, characterData: true});
     note();
