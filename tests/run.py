@@ -74,6 +74,7 @@ def main(arguments):
     # two cores, because a worker whose test moves sliders in a browser waits part of the time.
     settings = {**os.environ, "JUPYTER_PLATFORM_DIRS": "1", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     settings.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # and if there are more all the same, they do not wait in a loop
+    # For pytest itself; conftest.py gives it to what pytest starts, also where this file was not used.
     settings["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS / "trained_once"), os.environ.get("PYTHONPATH")]))
     settings.pop("PYTHONDONTWRITEBYTECODE", None)  # a hundred processes: what one has compiled, the others need not
     if chosen.environment:

@@ -164,11 +164,11 @@ def wait_for_quiet(limit=5.0):
             return
 
 
-def measure(setting, members, seconds, turns, compiling=True):
+def measure(setting, members, seconds, turns):
     """{contender: (median ms per member and step, seconds of its first 20 steps)}."""
     runs, first = {}, {}
     for name, make in CONTENDERS.items():
-        if (name == "jax" and jax_games is None) or (name == "compiled" and not compiling):
+        if name == "jax" and jax_games is None:
             continue
         begun = clock()
         run, count = make(setting, members)
@@ -190,7 +190,7 @@ def measure(setting, members, seconds, turns, compiling=True):
 def main(arguments=None):
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one small row, nothing compiled, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="one small row, to see that it runs")
     parser.add_argument("--seconds", type=float, default=0.2, help="of each contender in each turn")
     parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--widths", type=int, nargs="*", default=[32, 64, 128, 0], help="0 is the convolutional game")
@@ -220,7 +220,7 @@ def main(arguments=None):
     )
     print(" ".join(f"{name:>10}" for name in head), flush=True)
     for setting, members in cases:
-        result = measure(setting, members, seconds, turns, compiling=not options.quick)
+        result = measure(setting, members, seconds, turns)
         ms = {name: result[name][0] if name in result else float("nan") for name in CONTENDERS}
         ratios = [
             ms["plain"] / ms["core"],
@@ -228,11 +228,11 @@ def main(arguments=None):
             ms["core"] / ms["jax"],
             ms["compiled"] / ms["jax"],
         ]
-        best = min(result[name][0] for name in ("core", "compiled") if name in result)
+        best = min(ms["core"], ms["compiled"])
         rate = max(rate, matrix_rate())
         share = f"{setting.arithmetic / (best / 1e3) / rate:.0%}" if setting.arithmetic else "-"
         cells = [setting.width or "conv", setting.batch, members, *(f"{ms[name]:.4f}" for name in CONTENDERS),
-                 *(f"{ratio:.2f}" for ratio in ratios), share, f"{result['compiled'][1]:.0f} s" if "compiled" in result else "-"]  # fmt: skip
+                 *(f"{ratio:.2f}" for ratio in ratios), share, f"{result['compiled'][1]:.0f} s"]  # fmt: skip
         print(" ".join(f"{cell:>10}" for cell in cells), flush=True)
 
 

@@ -178,7 +178,7 @@ def test_every_control_answers(lab, master):
         panel = Panel(boxes.nth(n))
         panel.box.scroll_into_view_if_needed()
         type_into_texts(panel, tour)
-        move_sliders(panel, page, tour, by_mouse=lab.newest)
+        move_sliders(panel, page, tour, every_drag=lab.newest)
         choose_from_menus(panel, tour)
         press_buttons(panel, tour)
         if lab.newest or n == 0:
@@ -209,16 +209,15 @@ def type_into_texts(panel, tour):
         tour["texts"] += 1
 
 
-def move_sliders(panel, page, tour, by_mouse):
-    """The panel's first slider by key and by mouse, the others by one of the two: sentence and picture follow."""
+def move_sliders(panel, page, tour, every_drag):
+    """Each slider by key, each (or the panel's first) by drag, too: the sentence and the picture follow."""
     now = panel.look()
     for place, slider in enumerate(panel.box.locator(".widget-hslider").all()):
         slider.scroll_into_view_if_needed()
-        if place == 0 or not by_mouse:
-            press_twice(page, slider)
-            now = panel.changed(now)
-            assert not now["words"].startswith("✗")
-        if place == 0 or by_mouse:
+        press_twice(page, slider)
+        now = panel.changed(now)
+        assert not now["words"].startswith("✗")
+        if every_drag or place == 0:
             drag(page, slider)
             now = panel.changed(now)
         tour["sliders"] += 1
@@ -240,8 +239,8 @@ def drag(page, slider):
     target = knob["left"] + knob["width"] * (0.2 if x > middle else 0.8)
     page.mouse.move(x, y)
     page.mouse.down()
-    for step in range(1, 4):
-        page.mouse.move(x + (target - x) * step / 3, y)
+    for step in range(1, 5):
+        page.mouse.move(x + (target - x) * step / 4, y)
     page.mouse.up()
 
 

@@ -4,7 +4,7 @@ A notebook is executed by several kinds of test. nbval is there to see what come
 keeps what it reached. The others (browser tours; every cell twice, as on Colab) set COURSE_TRAINED_READ=1 and take it
 from there, to the bit the same. A training is known by all the cells that ran before it, by the sources of
 helpers/, by the processor's instructions and threads, by the state it began with, by what its losses read from the
-notebook, and by where it was to stop. The folder (COURSE_TRAINED) lives as long as one run of the tests.
+notebook, and by where it was to stop. The folder (COURSE_TRAINED) lives as long as one run of the tests, unless it is given.
 """
 
 import dis

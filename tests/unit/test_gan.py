@@ -257,14 +257,14 @@ def school(seed=0, change=()):
     return (helpers.recognised(helpers.digit_judge(), drawings)[1] > 0.9).float().mean().item()
 
 
-SHORT = ("= 1400, 32", "= 350, 32")  # a quarter of the lessons
+SHORT = ("= 1400, 32", "= 500, 32")  # about a third of the lessons
 
 
 @pytest.mark.slow
 def test_digits_come_out_of_the_school_and_not_with_the_wrong_sign():
-    assert school(change=[SHORT]) > 0.1
+    assert school(change=[SHORT]) > 0.2
     wrong = ("F.softplus(-nets.D(nets.G(batch.z)))", "F.softplus(nets.D(nets.G(batch.z)))")
-    assert school(change=[SHORT, wrong]) < 0.03
+    assert school(change=[SHORT, wrong]) < 0.05
 
 
 def stored():
@@ -278,3 +278,8 @@ def test_the_stored_table_was_made_with_the_settings_of_the_page():
     assert stored()["versions"]["torch"] and stored()["minutes"] > 0
     for part, classes, distance, sharp in stored()["values"].values():
         assert part > 0.4 and classes >= 9 and 2 < distance < 100 and abs(sharp - 1) < 0.2
+
+
+@pytest.mark.slow
+def test_one_row_of_the_stored_table_trained_again():
+    assert abs(school(seed=1) - stored()["values"]["1"][0]) < 0.1
