@@ -19,6 +19,8 @@ def data_file(name):
         found = hashlib.sha256((DATA / name).read_bytes()).hexdigest()
     except FileNotFoundError as error:
         raise CourseError(f"data/{Path(error.filename).name} is missing: {mend}.") from None
+    except ValueError:  # a line that is not a sum and a name, or no text at all
+        raise CourseError(f"data/SHA256SUMS is damaged: {mend}.") from None
     if name not in wanted:
         raise CourseError(f"data/{name} stands in no line of data/SHA256SUMS: add it with its SHA-256.")
     if found != wanted[name]:
@@ -31,5 +33,5 @@ def write_sum(name):
     sums = DATA / "SHA256SUMS"
     kept = [row for row in sums.read_text(encoding="utf-8").splitlines() if row.split(maxsplit=1)[1:] != [name]]
     digest = hashlib.sha256((DATA / name).read_bytes()).hexdigest()
-    sums.write_text("\n".join([*kept, f"{digest}  {name}"]) + "\n", encoding="utf-8")
+    sums.write_text("\n".join([*kept, f"{digest}  {name}"]) + "\n", encoding="utf-8", newline="\n")
     data_file.cache_clear()

@@ -1,6 +1,6 @@
 """Tables of long experiments: a notebook's own code makes them with COURSE_BUDGET=full, and reads them otherwise.
 
-COURSE_BUDGET=full python tests/tools/execute.py 04      # makes data/results/04_*.json anew, then build_zh_tw.py
+COURSE_BUDGET=full python3 tests/tools/execute.py 04      # makes data/results/04_*.json anew, then build_zh_tw.py
 """
 
 import json
@@ -26,7 +26,7 @@ def save_results(name, settings, values, seconds):
     made = {"settings": settings, "versions": versions(), "minutes": round(seconds / 60, 1), "values": values}
     path = DATA / "results" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(made, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(made, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8", newline="\n")
     write_sum(f"results/{name}.json")
 
 

@@ -1,4 +1,4 @@
-"""`python data/rebuild`: puts the course's folders where Python finds them, and starts the command."""
+"""`python3 data/rebuild`: puts the course's folders where Python finds them, and starts the command."""
 
 import sys
 from pathlib import Path

