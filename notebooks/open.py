@@ -1,7 +1,8 @@
 """Opens the course: sets up what it needs in .venv (the first time), then starts JupyterLab.
 
-    python3 notebooks/open.py           # notebook 01
-    python3 notebooks/open.py 01 zh     # the Chinese edition of 01
+    python3 notebooks/open.py           # notebook 00
+    python3 notebooks/open.py 01        # another one
+    python3 notebooks/open.py 01 zh     # its Chinese edition
     python3 notebooks/open.py --help
 
 Only Python's own library is used here, because on a fresh machine there is nothing else yet.
@@ -45,6 +46,16 @@ def make_environment(folder, requirements, constraints=()):
     return python
 
 
+def run(command, **settings):
+    """Run `command` to its end and return its code. A Ctrl-C reaches it, too; it may ask, and close what it opened."""
+    process = subprocess.Popen(command, **settings)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            pass
+
+
 def cpu_constraints():
     """On Linux without an NVIDIA GPU, a plain torch is gigabytes of CUDA; the tested version may be had as a CPU build."""
     return [CONSTRAINTS] if platform.system() == "Linux" and not shutil.which("nvidia-smi") else []
@@ -55,7 +66,7 @@ def main(arguments):
         print(__doc__)
         return
     folder = ROOT / "notebooks" / ("zh-TW" if {"zh", "zh-TW"} & set(arguments) else "")
-    wanted = next((word for word in arguments if word.isdigit()), "01")
+    wanted = next((word for word in arguments if word.isdigit()), "00")
     found = sorted(folder.glob(f"{int(wanted):02d}_*.ipynb"))
     if not found:
         there = ", ".join(path.name[:2] for path in sorted(folder.glob("[0-9]*.ipynb")))
@@ -64,18 +75,8 @@ def main(arguments):
     print(f"Opening {found[0].name}; press Ctrl-C here when you are done.", flush=True)
     path = found[0].relative_to(ROOT).as_posix()
     rest = [word for word in arguments if word.startswith("--")]  # for example --no-browser, --port=8899
-    try:
-        command = [
-            python,
-            "-m",
-            "jupyter",
-            "lab",
-            f"--ServerApp.root_dir={ROOT}",
-            f"--LabApp.default_url=/lab/tree/{path}",
-        ]
-        sys.exit(subprocess.run([*command, *rest], check=False).returncode)
-    except KeyboardInterrupt:
-        pass
+    places = [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{path}"]
+    sys.exit(run([python, "-m", "jupyter", "lab", *places, *rest]))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "notebooks"))
-from open import CONSTRAINTS, make_environment  # noqa: E402
+from open import CONSTRAINTS, make_environment, run  # noqa: E402
 
 TESTS = ROOT / "tests"
 HERE = [ROOT / "requirements.txt", TESTS / "requirements.txt"]
@@ -96,9 +96,7 @@ def main(arguments):
             print("No Chromium or Chrome was found: the browser tests are skipped (under CI=true they fail).")
     processes = min(os.cpu_count() or 2, 8) + ("not slow" not in arguments)
     workers = [] if "-n" in arguments else ["-n", str(processes), "--dist", "loadscope", "--no-loadscope-reorder"]
-    return subprocess.run(
-        [*before, python, "-m", "pytest", *workers, *arguments], cwd=ROOT, env=settings, check=False
-    ).returncode
+    return run([*before, python, "-m", "pytest", *workers, *arguments], cwd=ROOT, env=settings)
 
 
 if __name__ == "__main__":
