@@ -107,12 +107,17 @@ def prepare(game, member_steps):
         with torch.no_grad():
             for group in {g.size: g for g in game.groups}.values():
                 before = [t.clone() for t in _leaves(group.state)]
-                group.round(list(game.players.values()), game.turns, game.step)
-                for tensor, value in zip(_leaves(group.state), before, strict=True):
-                    tensor.copy_(value)
-    except Exception as error:  # no compiler, or something that it cannot do
-        game.compile, game.compiled = False, None
+                try:
+                    group.round(list(game.players.values()), game.turns, game.step)
+                finally:
+                    for tensor, value in zip(_leaves(group.state), before, strict=True):
+                        tensor.copy_(value)
+    except BaseException as error:  # no compiler, or something that it cannot do; or somebody pressed stop twice
+        game.compiled = None
         game.regroup()
+        if not isinstance(error, Exception):
+            raise
+        game.compile = False
         reason = (str(error).splitlines() or [type(error).__name__])[0][:150]
         warnings.warn(f"These losses could not be compiled ({reason}), so they run as they are: slower, but the same.",
                       stacklevel=4)  # fmt: skip

@@ -29,6 +29,8 @@ def _forward(self, x):
     if bias is None or x.dim() != 2 or not (_members_first(x) and _members_first(weight) and _members_first(bias)):
         return F.linear(x, weight, bias)
     level = maybe_get_level(x)
+    if not level == maybe_get_level(weight) == maybe_get_level(bias):  # a vmap of the student's own inside the loss
+        return F.linear(x, weight, bias)
     inputs, matrices, offsets = get_unwrapped(x), get_unwrapped(weight), get_unwrapped(bias)
     if any(is_batchedtensor(t) for t in (inputs, matrices, offsets)):
         return F.linear(x, weight, bias)

@@ -67,7 +67,7 @@ def _find_cuda():
             free, total = (n / 2**30 for n in torch.cuda.mem_get_info())
         name = torch.cuda.get_device_name()
         return f"Training runs on the GPU: {name}, {free:.1f} of {total:.1f} GiB free.", None
-    except (RuntimeError, AssertionError) as error:  # OutOfMemoryError is a RuntimeError
+    except Exception as error:  # RuntimeError, AssertionError, DeferredCudaCallError: a broken GPU has many names
         text = str(error)
         if any(words in text for words in NO_GPU):
             return None, None
@@ -82,7 +82,7 @@ def _find_mps():
             return None, None
         prove("mps")
         return "Training runs on the GPU: Apple's (MPS), which shares the computer's memory.", None
-    except RuntimeError as error:
+    except Exception as error:
         return None, _first_line(error)
 
 

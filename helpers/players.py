@@ -17,6 +17,7 @@ class Player:
     repeats: turns in each round. clip: after each turn, weights are clipped to [−clip, clip] (WGAN).
     schedule: a function step → factor on the learning rate, such as `falling(1000, 2000)`.
     optimiser: "adam" with these betas, or "sgd".
+    What cannot be played (no function, an unknown optimiser, half a turn) raises CourseError.
     """
 
     def __init__(self, name, loss, nets=None, *, lr=None, repeats=1, clip=None, schedule=None,
@@ -32,7 +33,10 @@ class Player:
             raise CourseError(f"Player {name!r} received repeats={repeats}; give a whole number, 1 or more.")
 
     def call(self, nets, batch, member):
-        """The loss and further numbers for one member, as {name: number}, the loss under the player's name."""
+        """The loss and further numbers for one member, as {name: number}, the loss under the player's name.
+
+        A loss that is not one number (a 0-d tensor) raises CourseError.
+        """
         result = self.loss(nets, batch, member)
         loss, extras = result if isinstance(result, tuple) else (result, {})
         for name, value in {self.name: loss, **extras}.items():
@@ -42,14 +46,15 @@ class Player:
                     f"The loss of player {self.name!r} must give one number for {name!r} (a 0-d tensor), such as "
                     f"the mean over the batch; it gave {shape}."
                 )
-        return {self.name: loss, **extras}
+        numbers = {self.name: loss, **extras}  # a count or a yes or no becomes a float, so that it can be NaN one day
+        return {n: v if v.is_floating_point() else v.to(torch.get_default_dtype()) for n, v in numbers.items()}
 
     def factor(self, step):
         """What its learning rate is multiplied by in round `step`."""
         return 1.0 if self.schedule is None else float(self.schedule(step))
 
     def rates(self, members):
-        """The learning rate of each member, a list."""
+        """The learning rate of each member, a list; one below 0 raises CourseError."""
         lr = self.lr
         if lr is None:
             lr = "learning_rate" if "learning_rate" in members.columns else 1e-3

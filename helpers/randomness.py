@@ -40,6 +40,11 @@ class Trial(TorchFunctionMode):
                 f"{name} inside a loss draws from one source for all members; draw it in `sample` "
                 "(normal, uniform or rows), or with torch.rand or torch.randn, which are made each member's own."
             )
+        if (func in UNIFORM or func in NORMAL) and kwargs.get("generator") is not None:
+            raise CourseError(
+                f"{name} inside a loss was given a generator of its own, but there each member draws from its own "
+                "stream: draw these numbers before, outside of the loss, and use them in it."
+            )
         out = func(*args, **kwargs)
         if func in UNIFORM or func in NORMAL:
             self._note("uniform" if func in UNIFORM else "normal", out.shape)
@@ -59,7 +64,7 @@ class Replay(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func in UNIFORM or func in NORMAL:
-            return self._next()
+            return self._next().to(kwargs.get("dtype") or torch.get_default_dtype())
         if func in DROPOUT or func in FEATURE_DROPOUT:
             x, p, training = _dropout_arguments(*args, **kwargs)
             if training and p > 0:  # a kept number is enlarged, so that the mean stays (Srivastava et al. 2014)

@@ -13,7 +13,7 @@ import torch
 from . import compiling
 from .errors import CourseError
 from .progress import progress_bar
-from .turns import in_turn
+from .turns import TURN
 
 ROUNDS = 20  # at most so many at a time for one group of members, while its weights are in the processor's cache
 PATIENCE = 0.4  # seconds that they should take at most, so that Ctrl-C is answered
@@ -51,6 +51,8 @@ def train(game, steps, until, only, callback, every, checkpoint, progress):
     checkpoint: a path; a file there is loaded first if the game has not begun; it is written every 30 seconds and
         at the end. The same line (with `until`), run again after a crash, goes on exactly.
     progress: show a bar; by default not under tests, CI or COURSE_PROGRESS=0.
+    Neither or both of `steps` and `until`, or an unknown player, raise CourseError; so does running out of memory, with
+    the number to lower.
     """
     if (steps is None) == (until is None):
         raise CourseError("train needs how many steps to train, train(2000), or where to stop, train(until=2000).")
@@ -58,16 +60,22 @@ def train(game, steps, until, only, callback, every, checkpoint, progress):
     if checkpoint is not None and game.step == 0 and os.path.exists(checkpoint):
         game.load(checkpoint)
     goal = game.step + steps if until is None else until
-    if game.compile and goal > game.step and len(players) == len(game.players):
-        compiling.prepare(game, len(game.members) * (goal - game.step))
-    saved, rounds = time.monotonic(), 1
+    saved, rounds, done = time.monotonic(), 1, 0
     with explain_memory(game), progress_bar(game, goal, progress) as bar, _Interrupt() as interrupt:
         try:
-            while game.step < goal and not interrupt.asked:
-                begun = time.monotonic()
-                count = min(rounds, goal - game.step, every - game.step % every if callback else ROUNDS)
-                advance(game, players, count, interrupt)
+            if game.compile and goal > game.step and len(players) == len(game.players):
+                with TURN:
+                    compiling.prepare(game, len(game.members) * (goal - game.step))
+            while not interrupt.asked:
+                with TURN:  # another thread may train the same game: what is left is asked and done in one turn
+                    left = until - game.step if steps is None else steps - done
+                    if left <= 0:
+                        break
+                    begun = time.monotonic()
+                    count = min(rounds, left, every - game.step % every if callback else ROUNDS)
+                    advance(game, players, count, interrupt)
                 rounds = max(1, min(ROUNDS, int(PATIENCE / max(1e-9, time.monotonic() - begun) * count)))
+                done += count
                 bar(game, count)
                 if callback and game.step % every == 0:
                     callback(game)
@@ -90,7 +98,6 @@ def _names(game, only):
     return names
 
 
-@in_turn
 def advance(game, players, count, interrupt=None):
     """`count` rounds for all members: either all of it is done and recorded, or (on any error) none of it."""
     undo, records, broken = [], [], {}
@@ -191,7 +198,7 @@ class _Interrupt:
 
 @contextlib.contextmanager
 def explain_memory(game):
-    """Turns running out of memory into a sentence that says which number to lower."""
+    """Turns running out of memory into a CourseError that says which number to lower."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -69,6 +69,20 @@ def test_without_a_compiler_one_sentence_and_the_same_result(monkeypatch):
             assert torch.equal(value, compiled.state[net][key])
 
 
+def test_stop_while_it_compiles_leaves_the_game_as_it_was(monkeypatch, capsys):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compiling.Compiled, "_compile", stopped)
+    game, untouched = (make_game("saturating", seeds=range(2), compile=how) for how in (True, False))
+    game.train(10)
+    assert "Stopped at step 0 of 10. Nothing is lost" in capsys.readouterr().out
+    assert game.step == 0 and game.compiled is None and game.compile is True, "the next call compiles"
+    for net, state in untouched.state.items():
+        for key, value in state.items():
+            assert torch.equal(value, game.state[net][key])
+
+
 def test_auto_compiles_long_runs_only(monkeypatch):
     decided = []
     monkeypatch.setattr(compiling, "Compiled", lambda game: decided.append(game.step))

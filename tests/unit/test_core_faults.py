@@ -224,6 +224,21 @@ def test_a_member_that_turns_nan_is_frozen_and_the_others_go_on(group):
         assert torch.equal(value, state_of(sick, 3)[key]), key
 
 
+def test_a_count_beside_the_loss_turns_nan_with_its_member():
+    def loss(nets, batch, member):
+        out = nets.G(batch.z)
+        return out.square().mean(), {"many": (out > 0).sum(), "some": (out > 0).any()}
+
+    player = Player("G", loss, optimiser="sgd")
+    members = sweep(learning_rate=[1e-3, 1e30])
+    game = Game({"G": lambda: torch.nn.Linear(2, 1)}, [player], [normal(z=(8, 2))], members)
+    with pytest.warns(UserWarning, match="Member 1"):
+        game.train(10)
+    for name in ("many", "some"):
+        assert np.isfinite(game.history[name][:, 0]).all() and np.isnan(game.history[name][-1, 1])
+    assert 0 <= game.history["many"][0, 0] <= 8 and game.history["many"].dtype == np.float32
+
+
 def test_frozen_members_stay_frozen_through_a_checkpoint(tmp_path):
     sick, resumed = diverging(30.0), diverging(30.0)
     with warnings.catch_warnings():

@@ -61,6 +61,15 @@ def test_broken_cuda_falls_back_with_a_reason(cuda, monkeypatch, error, reason, 
     assert device == "cpu" and "GPU is not used" in said and reason in said
 
 
+def test_a_gpu_that_fails_in_a_way_of_its_own_is_not_used(cuda, monkeypatch):
+    def fail():
+        raise torch.cuda.DeferredCudaCallError("CUDA call failed lazily at initialization with error: device >= 0")
+
+    monkeypatch.setattr(torch.cuda, "init", fail)
+    device, said = checked()
+    assert device == "cpu" and "CUDA call failed lazily" in said
+
+
 def test_a_driver_without_a_gpu_is_no_error(cuda, monkeypatch):
     def fail():
         raise RuntimeError("No CUDA GPUs are available")
