@@ -45,7 +45,7 @@ _HOME = {
     "save_results": "results",
     "save_weights": "weights",
     "share": "scale",
-    "sharpness": "glyphs",
+    "sharpness": "scores",
     "slider": "controls",
     "sweep": "members",
     "textbox": "controls",

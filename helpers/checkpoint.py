@@ -55,7 +55,7 @@ def save(game, path):
 
 
 def load(game, path):
-    """Put the state in the file into the game; nothing changes if the file is damaged or another game's."""
+    """Put the state in the file into the game; one that is damaged, or another game's, raises CourseError first."""
     name = os.path.basename(path)
     try:
         with np.load(path, allow_pickle=False) as file:

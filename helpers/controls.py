@@ -32,7 +32,7 @@ def slider(description, low, high, value, step=None, log=False):
 
 
 def on_grid(description, low, high, value, step):
-    """Return `step`, if a slider that moves by it from `low` on can stand at `value`."""
+    """Return `step` if a slider that moves by it from `low` on can stand at `value`; raises CourseError otherwise."""
     steps = (value - low) / step
     if not low <= value <= high or abs(steps - round(steps)) > 1e-6:
         raise CourseError(

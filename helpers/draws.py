@@ -33,6 +33,7 @@ def rows(size, **tensors):
     """`size` rows drawn with replacement from tensors of equal length, the same rows from each: picture and label.
 
     Independent rows (unpaired data) are two draws: `[rows(4, horse=horses), rows(4, zebra=zebras)]`.
+    Tensors of different lengths, or empty ones, raise CourseError.
     """
     tensors = {name: torch.as_tensor(value) for name, value in tensors.items()}
     lengths = {name: len(value) for name, value in tensors.items()}
@@ -52,7 +53,7 @@ def uniform(**shapes):
 
 
 def by_name(sample):
-    """The sources of a sample, {name: Draw}; a name given twice is an error."""
+    """The sources of a sample, {name: Draw}; a name given twice raises CourseError."""
     named = {}
     for draw in (d for item in sample for d in (item if isinstance(item, list) else [item])):
         for name in draw.names:

@@ -150,6 +150,7 @@ class Plan:
     """What a loss (or another function of nets, batch, member) was seen to use when tried with the first member.
 
     nets, hyper: names. fields: {name in the batch: Draw}. randoms: the Draws of random numbers made inside it.
+    A loss that does not depend on its player's networks raises CourseError.
     """
 
     def __init__(self, game, name, function, sample, player=None, weights="weights"):

@@ -35,6 +35,7 @@ def face_sheet(pictures, columns):
     """Pictures (n, 3, h, w) from −1 to 1 as one picture (rows · h, columns · w, 3) from 0 to 1, for `imshow`.
 
     What goes beyond −1 and 1 is cut off; places that are left in the last row stay white.
+    Another shape, or fewer columns than one, raises CourseError.
     """
     pictures = torch.as_tensor(pictures).detach()
     if pictures.dim() != 4 or pictures.shape[1] != 3 or columns < 1:

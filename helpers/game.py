@@ -40,6 +40,7 @@ class Game:
     after member, which is how networks with convolutions run fastest on a CPU.
     compile: True compiles the whole round first: 10 to 30 seconds once, then dense networks train about twice as fast.
     "auto" does so for a long run of many members. It needs a C++ compiler; without one, training goes on uncompiled.
+    What does not fit together (a name that nobody gave, a loss that no weight moves) raises CourseError.
     """
 
     @in_turn  # starting networks sets the random seed for a moment
@@ -122,7 +123,8 @@ class Game:
     def set_rate(self, player, lr):
         """Give a player another learning rate from here on: one number, or one for each member (a live slider's way).
 
-        A checkpoint belongs to the rates that it was written with: set them before `load`, too.
+        A checkpoint belongs to the rates that it was written with: set them before `load`, too. A player who is not
+        there, a rate below 0 or not one for each member raises CourseError.
         """
         if player not in self.players:
             raise CourseError(f"set_rate knows no player {player!r}; they are {', '.join(self.players)}.")

@@ -1,4 +1,4 @@
-"""Chinese characters in three fonts, 32 × 32: pairs of pictures, one split, and two rulers for what was drawn of them.
+"""Chinese characters in three fonts, 32 × 32: pairs of pictures, one split, and a ruler for what was drawn of them.
 
 >>> glyphs = load_glyphs()
 >>> glyphs.sans.shape, glyphs.test_reggae.shape, glyphs.missing_sans.shape
@@ -54,19 +54,6 @@ def find_glyphs(text, glyphs, most=8):
             raise CourseError(f"“{character}” is not one of the {count:,} characters here: try {glyphs.missing[:8]}.")
         places += found
     return torch.stack([getattr(glyphs, f"{name}sans")[row] for name, row in places]), places
-
-
-def sharpness(pictures, truth):
-    """The gradient energy of `pictures`, as a part of that of `truth`, both (n, channels, height, width): 1 is as sharp.
-
-    The energy is the mean squared difference of neighbouring pixels, across plus down. Noise has more than anything,
-    so the number praises nothing by itself: read it together with an error.
-    """
-    return _energy(pictures) / _energy(truth)
-
-
-def _energy(x):
-    return (x.diff(dim=-1).square().mean() + x.diff(dim=-2).square().mean()).item()
 
 
 def recovered(drawings, candidates):

@@ -76,7 +76,7 @@ def shipped(judge, path=None):
     with np.load(path or data_file(judge.FILE), allow_pickle=False) as stored:
         if json.loads(str(stored["settings"])) != judge.SETTINGS:
             raise CourseError(
-                f"data/{judge.FILE} was trained with other settings: python data/rebuild {judge.FILE} trains anew."
+                f"data/{judge.FILE} was trained with other settings: python3 data/rebuild {judge.FILE} trains anew."
             )
         judge.load_state_dict({name: torch.tensor(stored[name]) for name in judge.state_dict()})
     return judge.eval().requires_grad_(False)

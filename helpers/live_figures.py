@@ -60,6 +60,7 @@ class Live:
     """Controls, a sentence and a picture that move together; made by `live`.
 
     `text` is the sentence and `png` the picture as they stand; `set(name=value)` moves controls as a hand would.
+    A control without a description raises CourseError.
     """
 
     def __init__(self, figure, redraw, controls, moving=()):

@@ -79,48 +79,17 @@ class Members:
         return ", ".join(f"{name}={values[i]}" for name, values in self.columns.items())
 
     def column(self, name):
-        """The values of one hyper-parameter, an array (members,)."""
+        """The values of one hyper-parameter, an array (members,); a name that is not there raises CourseError."""
         if name not in self.columns:
             raise CourseError(f"The members have no {name!r}; they have {', '.join(self.columns)}.")
         return np.array(self.columns[name])
 
     def where(self, **wanted):
-        """The numbers of the members that have these values, e.g. `where(penalty=10)`."""
+        """The numbers of the members that have these values, e.g. `where(penalty=10)`: whole numbers (found,)."""
         hits = np.ones(len(self), dtype=bool)
         for name, value in wanted.items():
             hits &= self.column(name) == value
         return np.flatnonzero(hits)
-
-    def split(self, name, results):
-        """Results (members, ...) as {value: results of the members that have it}, e.g. by "penalty"."""
-        results = np.asarray(results)
-        if len(results) != len(self):
-            raise CourseError(f"split needs one result for each of {len(self)} members; it received {len(results)}.")
-        return {value: results[self.where(**{name: value})] for value in dict.fromkeys(self.columns[name])}
-
-    def table(self, **results):
-        """A small table: a row per member, its hyper-parameters, then each result given as an array (members,)."""
-        columns = {name: [str(v) for v in values] for name, values in self.columns.items()}
-        for name, values in results.items():
-            values = np.asarray(values)
-            if values.shape != (len(self),):
-                raise CourseError(
-                    f"table needs one number per member ({len(self)}); {name!r} has the shape {values.shape}."
-                )
-            columns[name] = [f"{v:.4g}" for v in values.tolist()]
-        return Table(columns)
-
-
-class Table:
-    """Columns of text, drawn aligned; `columns` is a dict, so `pandas.DataFrame(table.columns)` works too."""
-
-    def __init__(self, columns):
-        self.columns = columns
-
-    def __repr__(self):
-        width = [max(map(len, [name, *cells])) for name, cells in self.columns.items()]
-        lines = [tuple(self.columns), *zip(*self.columns.values(), strict=True)]
-        return "\n".join("  ".join(f"{cell:>{w}}" for cell, w in zip(line, width, strict=True)) for line in lines)
 
 
 def sweep(**lists):
@@ -128,6 +97,7 @@ def sweep(**lists):
 
     `seed` decides a member's first weights and all its random draws, so members that share a seed differ in the
     other hyper-parameters only. Values must be numbers, because the losses of all members are computed together.
+    Other values, empty lists and seeds that are not whole numbers from 0 on raise CourseError.
     """
     lists = {"seed": [0], **lists} if "seed" not in lists else lists
     lists = {k: list(v) if isinstance(v, Iterable) and not isinstance(v, str) else [v] for k, v in lists.items()}

@@ -33,7 +33,10 @@ def average(state, decay):
 
 
 class Schedule:
-    """What the learning rate is multiplied by at each step, from points (step, factor) joined by straight lines."""
+    """What the learning rate is multiplied by at each step, from points (step, factor) joined by straight lines.
+
+    No points, or steps that do not grow, raise CourseError.
+    """
 
     def __init__(self, *points):
         self.points = points

@@ -27,6 +27,7 @@ def load_pictures(name, size=28):
 
     name: "mnist" (8,000 digits and 2,000 to test by) or "fashion_mnist" (4,000 and 2,000 pieces of clothing).
     size: 28, 14 or 7; to make them smaller, 2 × 2 or 4 × 4 pixels are averaged into one.
+    Another name or size raises CourseError.
     """
     if name not in FILES or size not in (28, 14, 7):
         raise CourseError(f"load_pictures knows {' and '.join(FILES)} in sizes 28, 14, 7; asked for {name!r}, {size}.")

@@ -36,7 +36,10 @@ from .errors import CourseError
 
 
 def share(members):
-    """The part of the members that this process trains: all of them, unless torchrun has started several processes."""
+    """The part of the members that this process trains: all of them, unless torchrun has started several processes.
+
+    More processes than members raise CourseError.
+    """
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if len(members) < world:
         raise CourseError(f"{world} processes were started for {len(members)} members; start at most one for each.")
@@ -47,7 +50,7 @@ def share(members):
 def collect(game, make, members):
     """All processes' games as one, in process 0; None in the others. `make(members)` builds the game of all members.
 
-    All processes must have trained to the same step. Results travel over gloo, whatever the device.
+    All must have trained to the same step, else it raises CourseError. Results travel over gloo, whatever the device.
     """
     world = int(os.environ.get("WORLD_SIZE", 1))
     if world == 1:

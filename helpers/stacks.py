@@ -15,7 +15,7 @@ class Stack:
 
     What changes in training is in `state`, tensors with members as their leading axis:
     "weights" (members, numbers) and one "buffer.<name>" (members, ...) for each buffer of the module.
-    A finished module has no state: all members share it as it is, in eval mode.
+    A finished module has no state: all members share it as it is, in eval mode. Anything else raises CourseError.
     """
 
     def __init__(self, name, make, seeds, device):

@@ -1,6 +1,9 @@
 """The README's commands are the ones that CI runs, and a wrong word to them gets a sentence."""
 
+import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 
@@ -73,6 +76,46 @@ def test_both_environments_are_built_on_github_too():
         assert f"environment: {path.stem}\n" in workflow
         assert f"tests/run.py --environment {path.stem}" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert "run: python3 tests/run.py --environment ${{ matrix.environment }}" in workflow
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups to send an interrupt to")
+def test_a_ctrl_c_leaves_the_program_the_time_to_close():
+    """JupyterLab asks and ends its kernels, pytest says what failed: both need more than subprocess.run gives them."""
+    program = """import signal, sys, time
+def close(*_):
+    time.sleep(1)
+    print("closed", flush=True)
+    sys.exit(7)
+signal.signal(signal.SIGINT, close)
+time.sleep(0.5)  # meanwhile whoever started it has begun to wait
+print("there", flush=True)
+time.sleep(60)"""
+    code = f"import sys; from open import run; sys.exit(run([sys.executable, '-c', {program!r}]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT / "notebooks", stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout.readline() == "there\n"
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=50)[0] == "closed\n" and process.returncode == 7
+
+
+def test_data_comes_out_of_git_as_it_went_in(tmp_path):
+    """Git for Windows changes the ends of lines in text, and with them the SHA-256, unless it is told not to."""
+    (tmp_path / "data" / "results").mkdir(parents=True)
+    shutil.copy(ROOT / ".gitattributes", tmp_path)
+    paths = [tmp_path / "data" / "poems.tsv", tmp_path / "data" / "results" / "table.json"]
+    for path in paths:
+        path.write_bytes(b"a\nb\n")
+
+    def git(*words):
+        subprocess.run(["git", "-c", "core.autocrlf=true", *words], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init")
+    git("add", ".")
+    for path in paths:
+        path.unlink()
+    git("checkout", "--", ".")
+    assert all(path.read_bytes() == b"a\nb\n" for path in paths)
 
 
 def test_what_cannot_be_chosen_is_named():

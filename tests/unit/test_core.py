@@ -38,9 +38,6 @@ def test_a_sweep_is_a_product_and_labels_its_results():
     assert len(members) == 6 and members.label(3) == "seed=1, penalty=10"
     assert members[3].penalty == 10 and len(members[2:4]) == 2
     assert members.where(penalty=10).tolist() == [1, 3, 5] and members.where(seed=2, penalty=0.1).tolist() == [4]
-    assert {k: v.tolist() for k, v in members.split("penalty", np.arange(6)).items()} == {0.1: [0, 2, 4], 10: [1, 3, 5]}
-    table = str(sweep(seed=[7], rate=[0.5]).table(loss=np.array([1 / 3])))
-    assert table.splitlines() == ["seed  rate    loss", "   7   0.5  0.3333"]
     assert sweep(temperature=2).columns == {"seed": [0], "temperature": [2]}
     for wrong, words in [
         ({"loss": ["a"]}, "needs numbers"),
@@ -148,6 +145,26 @@ def test_random_numbers_inside_a_loss_are_the_members_own():
     shared = lambda nets, batch, member: nets.A(torch.randint(0, 9, (6, 2)).float()).mean()  # noqa: E731
     with pytest.raises(CourseError, match="randint inside a loss"):
         Game({"A": lambda: nn.Linear(2, 1)}, [Player("A", shared)])
+    fixed = lambda nets, member: nets.A(torch.randn(4, 2, generator=torch.Generator().manual_seed(0)))  # noqa: E731
+    with pytest.raises(CourseError, match="randn inside a loss was given a generator of its own"):
+        among.evaluate(fixed)
+    double = among.evaluate(lambda nets, member: torch.rand(3, dtype=torch.float64))
+    assert double.dtype == np.float64 and double.shape == (8, 3)
+
+
+def test_a_vmap_of_the_students_own_is_not_taken_for_the_members():
+    grid = torch.randn(3, 5, 2)  # as many slices as there are members
+
+    def loss(nets, batch, member):
+        return torch.vmap(nets.D)(grid).square().mean()
+
+    together, alone = (
+        Game({"D": lambda: nn.Linear(2, 1)}, [Player("D", loss)], members=3, group=size) for size in (3, 1)
+    )
+    for game in (together, alone):
+        game.train(3)
+    assert together.group == 3
+    np.testing.assert_allclose(together.history["D"], alone.history["D"], rtol=1e-5)
 
 
 def test_schedules():
@@ -302,8 +319,7 @@ def test_more_mistakes_get_one_sentence():
         (lambda: game.member(7), "there are 2"),
         (lambda: game.member(0).G, "has no 'G'; it has line"),
         (lambda: game.history["D"], "nothing yet"),
-        (lambda: game.members.split("seed", [1]), "each of 2 members"),
-        (lambda: game.members.table(loss=[1]), "one number per member"),
+        (lambda: game.members.where(penalty=1), "no 'penalty'; they have seed"),
         (lambda: line(average={"D": 0.9}), "average names 'D'"),
         (lambda: Game({"G": 3}, []), "function that builds"),
         (lambda: Game({"G": lambda: 3}, []), "function that builds"),

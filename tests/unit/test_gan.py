@@ -51,15 +51,6 @@ def test_the_formula_holds_wherever_the_sliders_go(best, apart, middle):
             assert np.isfinite(v) and abs(v - (2 * best["js"](p, q) - 2 * np.log(2))) < 1e-6
 
 
-def test_sharpness_by_hand():
-    sharpness = load("digits", "dull-net", "sharpness", means=torch.zeros(10, 1, 28, 28), check=print, **QUIET)[
-        "sharpness"
-    ]
-    stripes = torch.zeros(1, 1, 28, 28)
-    stripes[..., ::2] = 1  # each neighbour across differs by 1, none down
-    assert math.isclose(sharpness(stripes), 1) and sharpness(torch.ones(2, 1, 28, 28)) == 0
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("change, average", [((), True), ([(".square().mean()", ".abs().mean()")], False)])
 def test_squared_error_draws_the_average_and_another_loss_does_not(change, average):

@@ -1,9 +1,9 @@
-"""The characters of notebooks 09 and 10: one split, what may be typed, and the two rulers on known answers."""
+"""The characters of notebooks 09 and 10: one split, what may be typed, and the ruler on known answers."""
 
 import pytest
 import torch
 
-from helpers import CourseError, find_glyphs, load_glyphs, recovered, sharpness
+from helpers import CourseError, find_glyphs, load_glyphs, recovered
 
 glyphs = load_glyphs()
 
@@ -47,15 +47,6 @@ def test_typed_characters_are_found_in_all_three_lists():
 def test_what_is_not_there_gets_a_sentence(typed, says):
     with pytest.raises(CourseError, match=says):
         find_glyphs(typed, glyphs)
-
-
-def test_sharpness_by_hand():
-    stripes, pale = torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
-    stripes[..., ::2], pale[..., ::2] = 1, 0.5  # every step across is 1, or ½: ½² is a quarter of the energy
-    assert sharpness(stripes, stripes) == 1 and sharpness(pale, stripes) == 0.25
-    assert sharpness(torch.ones(2, 1, 4, 4), stripes) == 0
-    averages = (glyphs.test_reggae + glyphs.test_reggae.roll(1, 0)) / 2
-    assert sharpness(averages, glyphs.test_reggae) < 0.7
 
 
 def test_recovered_on_known_answers():

@@ -20,6 +20,29 @@ def test_every_public_name_can_be_had_and_has_a_docstring():
         helpers.nothing  # noqa: B018
 
 
+def public_functions(tree):
+    """(its own or its class's node, the function) for all that a user may call, classes by their __init__."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            yield node, node
+        elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            methods = [inner for inner in node.body if isinstance(inner, ast.FunctionDef)]
+            yield from ((node, m) for m in methods if m.name == "__init__")
+            yield from ((m, m) for m in methods if not m.name.startswith("_"))
+
+
+def test_docstrings_name_the_errors_that_the_function_raises():
+    seen = 0
+    for path in (ROOT / "helpers").glob("*.py"):
+        for said, function in public_functions(ast.parse(path.read_text(encoding="utf-8"))):
+            errors = [n.exc for n in ast.walk(function) if isinstance(n, ast.Raise) and n.exc is not None]
+            if any("CourseError" in ast.unparse(error) for error in errors):
+                seen += 1
+                words = ast.get_docstring(said) or ""
+                assert "CourseError" in words or "refuse" in words, f"{path.name}: {said.name} does not name its error"
+    assert seen > 25, "the errors were not found"
+
+
 def test_no_public_name_is_hidden_by_its_module():
     assert not set(helpers.__all__) & {path.stem for path in (ROOT / "helpers").glob("*.py")}
 
@@ -89,6 +112,10 @@ def test_data_files_are_checked(data):
     (data / "b.txt").write_bytes(b"new")
     with pytest.raises(CourseError, match=r"data/b.txt stands in no line"):
         data_file("b.txt")
+    for damaged in (b"deadbeef", b"\xff\xfe"):
+        (data / "SHA256SUMS").write_bytes(damaged)
+        with pytest.raises(CourseError, match=r"data/SHA256SUMS is damaged: fetch"):
+            data_file("b.txt")
     (data / "SHA256SUMS").unlink()
     with pytest.raises(CourseError, match=r"data/SHA256SUMS is missing"):
         data_file("b.txt")

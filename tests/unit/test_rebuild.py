@@ -1,6 +1,6 @@
 """The script that makes data/ anew: it knows every file, its parts do what the datasheet says, and it sees differences.
 
-The packages here are tiny and made up: nothing is fetched. The whole rebuild is `python data/rebuild`.
+The packages here are tiny and made up: nothing is fetched. The whole rebuild is `python3 data/rebuild`.
 """
 
 import gzip

@@ -1,9 +1,10 @@
-"""The Fréchet distance, against Gaussians worked out by hand."""
+"""The Fréchet distance, against Gaussians worked out by hand; the sharpness of stripes."""
 
 import numpy as np
 import pytest
+import torch
 
-from helpers import CourseError, frechet_distance
+from helpers import CourseError, frechet_distance, load_glyphs, sharpness
 
 
 def with_moments(mean, spread, n=400):
@@ -53,3 +54,12 @@ def test_what_is_no_set_of_features_is_refused(bad):
 def test_other_features_are_refused():
     with pytest.raises(CourseError, match="they have 1 and 2"):
         frechet_distance([[0.0], [1.0]], [[0.0, 1.0], [1.0, 0.0]])
+
+
+def test_sharpness_by_hand():
+    stripes, pale = torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
+    stripes[..., ::2], pale[..., ::2] = 1, 0.5  # every step across is 1, or ½: ½² is a quarter of the energy
+    assert sharpness(stripes, stripes) == 1 and sharpness(pale, stripes) == 0.25
+    assert sharpness(torch.ones(2, 1, 4, 4), stripes) == 0
+    truth = load_glyphs().test_reggae
+    assert sharpness((truth + truth.roll(1, 0)) / 2, truth) < 0.7, "averages blur"
