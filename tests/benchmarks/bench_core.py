@@ -1,8 +1,8 @@
 """How fast the training core is: against a plain PyTorch loop and against JAX (jit + vmap + scan), in one run.
 
-    python tests/benchmarks/bench_core.py             # the whole table, about 15 minutes
-    python tests/benchmarks/bench_core.py --quick     # does it run at all: seconds, figures mean nothing
-    python tests/benchmarks/bench_core.py --busy      # processor time of one thread, for a machine that is never quiet
+    python3 tests/benchmarks/bench_core.py             # the whole table, about 15 minutes
+    python3 tests/benchmarks/bench_core.py --quick     # does it run at all: seconds, figures mean nothing
+    python3 tests/benchmarks/bench_core.py --busy      # processor time of one thread, for a machine that is never quiet
 
 The contenders of a row take turns, each waiting for a moment in which no other program computes, and medians over the
 turns are compared. (Two threads that wait for each other at every product slow down tenfold on a busy machine.)

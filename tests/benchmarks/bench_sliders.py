@@ -1,7 +1,7 @@
 """From a slider's move to its new picture: the course's live figures against `interact` with `plt.show()`.
 
-    python tests/benchmarks/bench_sliders.py            # 5 rounds of 40 moves each, interleaved
-    python tests/benchmarks/bench_sliders.py --quick    # a smoke test
+    python3 tests/benchmarks/bench_sliders.py            # 5 rounds of 40 moves each, interleaved
+    python3 tests/benchmarks/bench_sliders.py --quick    # a smoke test
 
 Everything runs in one Jupyter kernel, as in a notebook, and counts up to the moment when the kernel has sent the picture.
 Prints the median milliseconds of a move and the median ratio of a round.

@@ -69,6 +69,7 @@ def server(python, root, folder, **environment):
         "--no-browser",
         "--ip=127.0.0.1",
         f"--port={port}",
+        "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={root}",
         f"--IdentityProvider.token={token}",
     ]
@@ -82,17 +83,23 @@ def server(python, root, folder, **environment):
         cwd=folder,
     )
     try:
-        for _ in range(600):
+        for _ in range(1800):
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token={token}", timeout=2)
                 break
             except OSError:
                 assert process.poll() is None, (folder / "server.log").read_text()[-2000:]
                 time.sleep(0.1)
+        else:
+            raise AssertionError(f"JupyterLab does not answer: {(folder / 'server.log').read_text()[-2000:]}")
         yield f"http://127.0.0.1:{port}/lab?reset&token={token}"
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         log.close()
 
 

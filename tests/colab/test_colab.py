@@ -96,6 +96,17 @@ def test_a_clone_that_fails_gets_one_sentence(tmp_path, monkeypatch, remote):
     assert "Check the network, then run this cell again." in said and "Traceback" not in said
 
 
+@pytest.mark.slow
+def test_a_clone_that_was_cut_off_is_made_again(tmp_path, monkeypatch, remote):
+    empty, kernel = door(tmp_path, monkeypatch, sys.executable, remote)
+    (empty / "course.part" / "helpers").mkdir(parents=True)
+    (empty / "course.part" / "helpers" / "half a file.py").write_text("import")
+    notebook = nbformat.read(masters()[0], as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if cell.id == "setup"]
+    run(notebook, empty, kernel)
+    assert (empty / "course" / "helpers" / "errors.py").exists() and not (empty / "course.part").exists()
+
+
 def test_without_git_there_is_a_sentence_too(tmp_path, monkeypatch, remote):
     empty, kernel = door(tmp_path, monkeypatch, sys.executable, remote)
     notebook = nbformat.read(masters()[0], as_version=4)

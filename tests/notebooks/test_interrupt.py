@@ -45,6 +45,26 @@ BEFORE = ["setup", "imports", "centres", "data-run", "counter-code", "loss-class
           "loss-modern-code", "nets-code", "nets-d", "game-code", "make-game", "race-make", "race-figure"]  # fmt: skip
 
 
+OTHERS = {  # the cells that are needed, the last one trains; the name of its number of rounds; its games
+    "09": ("setup imports glyphs measure unet critic losses-code game-code make-lesson race-make race-figure race-run",
+           "LIVE_STEPS", "race"),
+    "10": ("setup imports exact losses-code maps-code toy-game toy-run", "TOY_STEPS", "toys"),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", OTHERS)
+def test_one_press_stops_a_cell_that_trains_several_games(kernel, number):
+    names, steps, games = OTHERS[number]
+    *before, name = names.split()
+    for other in before:
+        kernel.run(cell(number, other))
+    said = kernel.run(f"{steps} = 100_000\n" + cell(number, name), stop_after=6)
+    assert said.count("Stopped at step") == 1
+    trained = eval(kernel.run(f"print([game.step for game in {games}.values()])"))
+    assert 0 < trained[0] < 100_000 and not any(trained[1:])
+
+
 @pytest.mark.slow
 def test_stopping_the_race_of_06(kernel):
     for name in BEFORE:
