@@ -30,6 +30,7 @@ BEST = {
     "09": "typed-live",
     "10": "horse-live",
 }
+FIRST = {"05": "play"}  # a button to press before, to the end of its film
 FIGURE = """id => jupyterapp.shell.currentWidget.content.widgets.find(cell => cell.model.id === id).node
   .querySelector('.course-live')"""
 PICTURES = ROOT / ".github" / "pictures"
@@ -43,6 +44,15 @@ def photograph(page, number, folder):
     box.screenshot(path=folder / f"{number}.png")
 
 
+def press(page, number):
+    """Press the button that leads to the moment, and wait until the sentence below it rests for two seconds."""
+    box = page.evaluate_handle(FIGURE, BEST[number]).as_element()
+    next(button for button in box.query_selector_all("button") if button.inner_text() == FIRST[number]).click()
+    words = None
+    while words != (words := box.inner_text()):
+        page.wait_for_timeout(2000)
+
+
 def main(names):
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -54,6 +64,8 @@ def main(names):
                 continue
             if error := open_and_run(page, f"notebooks/{path.name}"):
                 sys.exit(f"{path.name}: {error}")
+            if path.name[:2] in FIRST:
+                press(page, path.name[:2])
             photograph(page, path.name[:2], PICTURES)
             print(f"{path.name}: .github/pictures/{path.name[:2]}.png", flush=True)
 
