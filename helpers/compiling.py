@@ -96,7 +96,7 @@ def _convolution(x, weight, bias, *settings):
     return torch.ops.aten.convolution.default(x, weight, None, *settings) + bias.view(-1, *[1] * (x.dim() - 2))
 
 
-def prepare(game, member_steps):
+def prepare(game, member_steps, interrupt):
     """Decide, once in a game's life, whether it is compiled, and compile it; where that fails, say so and go on."""
     wanted = game.compile is True or (game.compile == "auto" and member_steps >= LONG and game.group > 1)
     if game.compiled or not wanted:
@@ -117,6 +117,8 @@ def prepare(game, member_steps):
         game.regroup()
         if not isinstance(error, Exception):
             raise
+        if interrupt.asked:  # the press reached the compiler's process, too, and ended it: nothing is wrong with it
+            return
         game.compile = False
         reason = (str(error).splitlines() or [type(error).__name__])[0][:150]
         warnings.warn(f"These losses could not be compiled ({reason}), so they run as they are: slower, but the same.",

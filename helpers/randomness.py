@@ -64,7 +64,8 @@ class Replay(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func in UNIFORM or func in NORMAL:
-            return self._next().to(kwargs.get("dtype") or torch.get_default_dtype())
+            like = args[0].dtype if func in (torch.rand_like, torch.randn_like) and args else None
+            return self._next().to(kwargs.get("dtype") or like or torch.get_default_dtype())
         if func in DROPOUT or func in FEATURE_DROPOUT:
             x, p, training = _dropout_arguments(*args, **kwargs)
             if training and p > 0:  # a kept number is enlarged, so that the mean stays (Srivastava et al. 2014)

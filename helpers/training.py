@@ -65,7 +65,7 @@ def train(game, steps, until, only, callback, every, checkpoint, progress):
         try:
             if game.compile and goal > game.step and len(players) == len(game.players):
                 with TURN:
-                    compiling.prepare(game, len(game.members) * (goal - game.step))
+                    compiling.prepare(game, len(game.members) * (goal - game.step), interrupt)
             while not interrupt.asked:
                 with TURN:  # another thread may train the same game: what is left is asked and done in one turn
                     left = until - game.step if steps is None else steps - done

@@ -48,12 +48,14 @@ def make_environment(folder, requirements, constraints=()):
 
 def run(command, **settings):
     """Run `command` to its end and return its code. A Ctrl-C reaches it, too; it may ask, and close what it opened."""
-    process = subprocess.Popen(command, **settings)
+    process, presses = subprocess.Popen(command, **settings), 0
     while True:
         try:
             return process.wait()
         except KeyboardInterrupt:
-            pass
+            presses += 1
+            if presses > 1:  # it does not hear, perhaps because the signal was sent to this process alone
+                process.terminate()
 
 
 def cpu_constraints():

@@ -150,6 +150,8 @@ def test_random_numbers_inside_a_loss_are_the_members_own():
         among.evaluate(fixed)
     double = among.evaluate(lambda nets, member: torch.rand(3, dtype=torch.float64))
     assert double.dtype == np.float64 and double.shape == (8, 3)
+    like = among.evaluate(lambda nets, member: torch.rand_like(torch.zeros(3, dtype=torch.float64)))
+    assert like.dtype == np.float64
 
 
 def test_a_vmap_of_the_students_own_is_not_taken_for_the_members():

@@ -1,5 +1,9 @@
 """Compiled, the games are the same games; without a compiler they run uncompiled and say so."""
 
+import os
+import signal
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -81,6 +85,20 @@ def test_stop_while_it_compiles_leaves_the_game_as_it_was(monkeypatch, capsys):
     for net, state in untouched.state.items():
         for key, value in state.items():
             assert torch.equal(value, game.state[net][key])
+
+
+def test_a_press_that_also_ends_the_compiler_does_not_switch_compiling_off(monkeypatch, capsys):
+    def killed(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+        raise RuntimeError("g++ was ended by a signal")
+
+    monkeypatch.setattr(compiling.Compiled, "_compile", killed)
+    game = make_game("saturating", seeds=range(2), compile=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        game.train(10)
+    assert "Stopped at step 0 of 10. Nothing is lost" in capsys.readouterr().out
+    assert game.compiled is None and game.compile is True
 
 
 def test_auto_compiles_long_runs_only(monkeypatch):
