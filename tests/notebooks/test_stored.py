@@ -56,7 +56,7 @@ def test_form(path):
     assert len({c["id"] for c in cells}) == len(cells)
     for cell in cells:
         if cell["cell_type"] == "code":
-            assert len(source(cell).splitlines()) <= 22, f"{cell['id']} is longer than one idea"
+            assert len(source(cell).splitlines()) <= 20, f"{cell['id']} is longer than one idea"
         else:
             assert re.fullmatch(r"[a-z0-9-]+", cell["id"])
 
