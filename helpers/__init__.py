@@ -29,6 +29,7 @@ _HOME = {
     "frechet_distance": "scores",
     "gradient": "gradients",
     "gradient_penalty": "gradients",
+    "has_fast_bf16": "gpu",
     "live": "live_figures",
     "load_faces": "faces",
     "load_glyphs": "glyphs",

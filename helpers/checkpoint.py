@@ -27,6 +27,7 @@ def describe(game):
         "averages": game.averages,
         "sample": {name: draw.describe() for name, draw in game.sample.items()},
         "group": game.asked_group,
+        "bf16": game.bf16,
     }
 
 

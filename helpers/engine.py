@@ -127,16 +127,24 @@ def forward(game, plan, function, parameters, buffers, numbers, hyper, step, mem
     def one(parameters, buffers, batch, randoms, hyper):
         nets = {n: game.stacks[n].bind(parameters[n], buffers[n]) for n in parameters}
         arguments = Named("nets", nets), Named("batch", batch | {"step": step}), Named("member", hyper)
-        if not plan.randoms:
-            return function(*arguments)
-        with Replay(randoms):
-            return function(*arguments)
+        with lower_precision(game, plan.player):
+            if not plan.randoms:
+                return function(*arguments)
+            with Replay(randoms):
+                return function(*arguments)
 
     if members > 1:
         return torch.vmap(one)(*trees)
     batch, randoms, hyper = ({k: v[0] for k, v in trees[2].items()}, [v[0] for v in trees[3]],
                              {k: v[0] for k, v in trees[4].items()})  # fmt: skip
     return {name: value[None] for name, value in one(parameters, trees[1], batch, randoms, hyper).items()}
+
+
+def lower_precision(game, player):
+    """bfloat16 for a player's loss, if the game asks for it; without autocast's memory: what it keeps of a pass without gradients has none."""
+    return torch.autocast(
+        game.device.type, torch.bfloat16, enabled=game.bf16 and player is not None, cache_enabled=False
+    )
 
 
 def rows_of(draw, numbers, data):
@@ -165,7 +173,8 @@ class Plan:
         batch["step"] = torch.zeros((), device=game.device)
         watched = [Watched("nets", nets), Watched("batch", batch),
                    Watched("member", {k: v[0] for k, v in game.hyper.items()})]  # fmt: skip
-        with torch.set_grad_enabled(player is not None), torch.random.fork_rng(devices=[]), Trial() as trial:
+        with torch.set_grad_enabled(player is not None), torch.random.fork_rng(devices=[]), Trial() as trial, \
+                lower_precision(game, player):  # fmt: skip
             result = function(*watched)
         if player and not result[player.name].requires_grad:
             raise CourseError(f"The loss of player {name!r} does not depend on its networks: {', '.join(owned)}.")

@@ -1,7 +1,9 @@
 """The GPU check: finds the device to train on, proves that it works, and says in one sentence what was found."""
 
 import os
+import re
 import warnings
+from pathlib import Path
 
 import torch
 
@@ -53,6 +55,23 @@ def prove(device):
     (a @ b).sum().backward()  # each entry of a meets 4 ones: the gradient is 4 everywhere
     if not torch.equal(a.grad.cpu(), torch.full((4, 4), 4.0)):
         raise RuntimeError("a 4×4 matrix product and its gradient came out wrong")
+
+
+def has_fast_bf16(device="cpu"):
+    """Whether `device` computes with bfloat16 by itself: on one that emulates it, `Game(bf16=True)` would be slower.
+
+    Of a processor this is what Linux says of it (avx512_bf16, amx_bf16, or bf16 on ARM): False where nobody can say.
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8  # Ampere, 2020
+    if device.type != "cpu":
+        return False
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return bool(re.search(r"^(flags|Features)\b.*\b(avx512_bf16|amx_bf16|bf16)\b", flags, re.MULTILINE))
 
 
 def _find_cuda():

@@ -47,7 +47,8 @@ class Player:
                     f"the mean over the batch; it gave {shape}."
                 )
         numbers = {self.name: loss, **extras}  # a count or a yes or no becomes a float, so that it can be NaN one day
-        return {n: v if v.is_floating_point() else v.to(torch.get_default_dtype()) for n, v in numbers.items()}
+        kept = (torch.float32, torch.float64)  # and what autocast has left in half precision is summed up in full
+        return {n: v if v.dtype in kept else v.to(torch.get_default_dtype()) for n, v in numbers.items()}
 
     def factor(self, step):
         """What its learning rate is multiplied by in round `step`."""
