@@ -4,16 +4,27 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import direction, mark_quiz
+from helpers import CourseError, direction, mark_quiz
+
+INF, NAN = float("inf"), float("nan")
 
 
 @pytest.mark.parametrize("before, after, moves", [
     (1, 2, "rises"), (2, 1, "falls"), (1, 1, "stays"), (0.0, 1e-9, "stays"), (0.1, 0.0001, "falls"),
     (1e6, 1e6 + 0.5, "stays"), (1e6, 1e6 + 5, "rises"), (np.float32(0.25), np.float64(0.25), "stays"),
     (np.array([0.5]), np.array([0.25]), "falls"), (torch.tensor(0.5), torch.tensor([0.75]), "rises"),
+    (1, INF, "rises"), (INF, 1, "falls"), (-INF, INF, "rises"), (INF, -INF, "falls"), (INF, INF, "stays"),
+    (-INF, -1e308, "rises"), (-1e308, 1e308, "rises"), (torch.tensor(INF), np.float32(INF), "stays"),
 ])  # fmt: skip
 def test_direction(before, after, moves):
     assert direction(before, after) == moves
+
+
+@pytest.mark.parametrize("before, after", [(NAN, 1), (1, NAN), (INF, NAN), (torch.tensor(NAN), 0), ("a", 1), (None, 1),
+                                           (1j, 1), ([1, 2], 1), (torch.ones(2), 1), (1, np.ones(2))])  # fmt: skip
+def test_what_has_no_direction_gets_a_sentence(before, after):
+    with pytest.raises(CourseError, match="Only one number can rise or fall"):
+        direction(before, after)
 
 
 def test_direction_within():
