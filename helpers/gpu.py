@@ -17,6 +17,9 @@ REASONS = {
     "driver on your system is too old": "its driver is too old for this torch",
     "out of memory": "its memory is full: stop other notebooks, or restart the runtime",
     "no kernel image": "this torch was not built for its architecture",
+    "forward compatibility was attempted": "its driver does not fit this torch (error 804): the machine has to be "
+    "restarted, or its driver renewed",
+    "driver / cuda driver combination": "its driver does not fit this torch (error 803): the machine has to be restarted",
     "not compiled with CUDA": "this torch is a build without CUDA",
 }
 NO_GPU = ("Found no NVIDIA driver", "No CUDA GPUs are available", "No NVIDIA GPU")
@@ -106,4 +109,8 @@ def _find_mps():
 
 
 def _first_line(error):
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120].rstrip(".")
+    """What torch says first, from the number of an error on, if it names one: what stands before it is always the same."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    numbered = re.search(r"\bError \d+:.*", line)
+    line = (numbered.group() if numbered else line).rstrip(".")
+    return line if len(line) <= 200 else line[:200].rsplit(" ", 1)[0] + " …"

@@ -5,6 +5,12 @@ import torch
 
 from helpers import CourseError, check_gpu, gpu
 
+# What torch puts before the number that matters.
+LATE = (
+    "Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling NumCudaDevices() "
+    "that might have already set an error? "
+)
+
 
 def checked():
     said = []
@@ -48,6 +54,11 @@ def test_working_cuda(cuda):
             "not built for its architecture",
         ),
         ("CUDA error: an illegal memory access was encountered\nmore lines", "illegal memory access was encountered."),
+        (LATE + "Error 804: forward compatibility was attempted on non supported HW", "(error 804)"),
+        (LATE + "Error 803: system has unsupported display driver / cuda driver combination", "(error 803)"),
+        (LATE + "Error 802: system not yet initialized", ": Error 802: system not yet initialized."),
+        (LATE + "Error 101: invalid device ordinal\nmore", ": Error 101: invalid device ordinal."),
+        ("word " * 99, " word …"),
         ("", "RuntimeError"),
     ],
 )
