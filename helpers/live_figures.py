@@ -14,14 +14,18 @@ import sys
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
+from IPython import get_ipython
 from IPython.display import display
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
 from helpers.errors import CourseError
 from helpers.turns import in_turn
 
 WORDS = '<div role="{role}" aria-live="polite" style="line-height:1.5;white-space:pre-wrap;{style}">{text}</div>'
+SHOWN = {}  # by cell: in which run of it, and what lets go of what that run showed
 
 
 class Picture:
@@ -32,6 +36,12 @@ class Picture:
     """
 
     def __init__(self, figure, moving=()):
+        if not isinstance(figure, Figure):
+            raise CourseError(f"A live figure needs a matplotlib figure, and {str(figure)[:40]} is none.")
+        moving = [moving] if isinstance(moving, Artist) else moving
+        for artist in moving:
+            if not isinstance(artist, Artist) or artist.get_figure().canvas is not figure.canvas:
+                raise CourseError(f"What moves has to be drawn in the figure, and {str(artist)[:40]} is not.")
         plt.close(figure)  # or the notebook would show it a second time, below the cell
         self.figure, self.moving = figure, list(moving)
         self.canvas = FigureCanvasAgg(figure)
@@ -60,11 +70,15 @@ class Live:
     """Controls, a sentence and a picture that move together; made by `live`.
 
     `text` is the sentence and `png` the picture as they stand; `set(name=value)` moves controls as a hand would.
-    A control without a description raises CourseError.
+    Raises CourseError for what is no control, for one without a description, and for a redraw that returns no sentence.
     """
 
     def __init__(self, figure, redraw, controls, moving=()):
         for name, control in controls.items():
+            if not isinstance(control, widgets.Widget):
+                raise CourseError(
+                    f"{name!r} is no control: write {name}=slider(…), choice(…), textbox(…) or button(…)."
+                )
             if not getattr(control, "description", ""):
                 raise CourseError(f"The control {name!r} has no description: give it one.")
         self.redraw, self.controls = redraw, controls
@@ -78,19 +92,33 @@ class Live:
         self._show(text)
         for name, control in controls.items():
             if name in self.clicks:
-                control.on_click(lambda _, name=name: self._clicked(name))
+                control.on_click(self._moved)
             else:
-                control.observe(lambda _: self.update(), names="value")
+                control.observe(self._moved, names="value")
         row = widgets.HBox(list(controls.values()), layout=widgets.Layout(flex_flow="row wrap"))
         self.box = widgets.VBox([row, self.status] + ([self.image] if self.picture else []))
         self.box.add_class("course-live")
+        until_rerun(self.close)
+
+    @in_turn
+    def close(self):
+        """Let go of the figure and of the controls, which may serve another one."""
+        for name, control in self.controls.items():
+            if name in self.clicks:
+                control.on_click(self._moved, remove=True)
+            else:
+                control.unobserve(self._moved, names="value")
+        for widget in (self.box, self.box.children[0], self.status, self.image):
+            widget.close()
+            widget.layout.close()
+        self.redraw, self.picture, self.controls, self.png = lambda **_: self.text, None, {}, b""
 
     def set(self, **values):
         """Move controls by name, as a hand would; a button takes the number of clicks."""
         for name, value in values.items():
             if name in self.clicks:
                 for _ in range(value):
-                    self._clicked(name)
+                    self.controls[name].click()
             else:
                 self.controls[name].value = value
 
@@ -106,14 +134,19 @@ class Live:
             what = "picture cannot be drawn" if self.picture else "cannot be done"
             self._say(f"✗ This {what} ({type(error).__name__}: {error}).", bad=True)
 
-    def _clicked(self, name):
-        self.clicks[name] += 1
+    def _moved(self, what):
+        """A control calls this: a button hands over itself, any other what has changed."""
+        for name in [name for name in self.clicks if self.controls.get(name) is what]:
+            self.clicks[name] += 1
         self.update()
 
     def _texts(self):
         """The sentence that redraw returns, or each of those that it yields."""
         given = self.redraw(**{n: self.clicks.get(n, getattr(c, "value", None)) for n, c in self.controls.items()})
-        return given if inspect.isgenerator(given) else [given]
+        for text in given if inspect.isgenerator(given) else [given]:
+            if not isinstance(text, str | None):
+                raise CourseError(f"redraw has to return a sentence, in quotes; it returned {str(text)[:40]}.")
+            yield text
 
     def _show(self, text):
         if self.picture:
@@ -142,6 +175,17 @@ def live(figure, redraw, *, moving=(), **controls):
     `moving`: the artists that redraw changes, if nothing else changes (see Picture); they are then drawn much faster.
     """
     return Live(figure, redraw, controls, moving)
+
+
+def until_rerun(close):
+    """Call `close` when the cell that runs now is run again: sixty runs of one cell would keep sixty figures."""
+    parent = getattr(get_ipython(), "parent_header", None) or {}
+    cell = parent.get("metadata", {}).get("cellId") or parent.get("content", {}).get("code")  # Colab names no cells
+    run = parent.get("header", {}).get("msg_id")
+    before, closing = SHOWN.get(cell, (run, []))
+    SHOWN[cell] = run, [close] if before != run else [*closing, close]
+    for earlier in closing if before != run else []:
+        earlier()
 
 
 def in_colab():

@@ -6,7 +6,7 @@ import time
 import ipywidgets as widgets
 from IPython.display import display
 
-from .live_figures import Picture, in_colab
+from .live_figures import Picture, in_colab, until_rerun
 
 SHARE = 0.08  # of the time, at most, goes into drawing
 WORDS = "A picture that moved while this cell was training; this is its last state."
@@ -27,6 +27,7 @@ class TrainingPicture:
         self.image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
         self.image.value = self.picture.png()
         self.frames, self.seconds, self.next = 0, 0.0, 0.0
+        until_rerun(self.image.close)
 
     def __enter__(self):
         self.handle = display(self._bundle(), raw=True, display_id=True)

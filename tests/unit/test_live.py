@@ -2,17 +2,32 @@
 
 import ast
 import base64
+import gc
 import io
 import math
 import re
+import weakref
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 from common import masters, read_notebook, source
 from PIL import Image
 
-from helpers import COLOURS, CourseError, button, choice, live, live_figures, slider, textbox, use_style
+from helpers import (
+    COLOURS,
+    CourseError,
+    TrainingPicture,
+    button,
+    choice,
+    live,
+    live_figures,
+    slider,
+    textbox,
+    use_style,
+)
 
 
 def pixels(png):
@@ -85,6 +100,62 @@ def test_every_control_needs_a_description():
         live(None, lambda height: "", height=slider("", 0, 1, 0))
 
 
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (lambda: live(None, lambda n: "", n=(1, 20)), r"'n' is no control: write n=slider\("),  # as for interact
+        (lambda: live(None, lambda n: "", n=3), "'n' is no control"),
+        (lambda: live(None, lambda n: 3.5, n=slider("n", 1, 2, 1)), "return a sentence, in quotes; it returned 3.5"),
+        (lambda: live(None, lambda n: (yield 3.5), n=slider("n", 1, 2, 1)), "it returned 3.5"),
+        (lambda: live(plt.subplots(), lambda: ""), "needs a matplotlib figure"),
+        (lambda: live(plt.figure(), lambda: "", moving=[plt.figure().text(0, 0, "")]), "has to be drawn in the figure"),
+        (lambda: live(plt.figure(), lambda: "", moving=["bars"]), "bars is not"),
+        (lambda: choice("letter", []), "nothing to choose from"),
+        (lambda: choice("letter", ["a"], "b"), "cannot be made with"),
+        (lambda: choice("letter", 3), "cannot be made with"),
+        (lambda: textbox("numbers", 3), "begins with a text"),
+    ],
+)
+def test_what_makes_no_live_figure_gets_a_sentence(made, says):
+    with pytest.raises(CourseError, match=says):
+        made()
+    plt.close("all")
+
+
+def test_a_redraw_that_forgets_its_sentence_later_says_so():
+    panel = live(None, lambda n: "one" if n == 1 else n, n=slider("n", 1, 2, 1))
+    panel.set(n=2)
+    assert "it returned 2" in panel.text
+    assert live(None, lambda: None).text == ""  # a picture may speak for itself
+
+
+@pytest.mark.parametrize("cell_id", ["a1", None])
+def test_a_cell_that_is_run_again_lets_go_of_what_it_showed(monkeypatch, cell_id):
+    shell = SimpleNamespace(parent_header={})
+    monkeypatch.setattr(live_figures, "get_ipython", lambda: shell)
+    monkeypatch.setattr(live_figures, "SHOWN", {})
+    knob = slider("height", 0, 10, 1)  # of another cell: it serves each run
+    calls, figures, kept = [], [], []
+    for run in range(3):
+        metadata = {"cellId": cell_id} if cell_id else {}
+        shell.parent_header = {"metadata": metadata, "content": {"code": "live(…)"}, "header": {"msg_id": str(run)}}
+        for name in "ab":  # two figures in one cell stay, both
+            figure = plt.figure(figsize=(1, 1))
+            redraw = lambda height, say=f"{name}{run}", figure=figure: calls.append(say) or say  # noqa: E731
+            kept.append(live(figure, redraw, height=knob))  # as Out[3] keeps it
+            figures.append(weakref.ref(figure))
+        picture = TrainingPicture(plt.figure(figsize=(1, 1)), lambda game: None)
+        del figure, redraw
+    assert not kept[0].box.comm and kept[-1].box.comm and picture.image.comm
+    calls.clear()
+    knob.value = 5
+    assert calls == ["a2", "b2"]
+    gc.collect()
+    assert [figure() is not None for figure in figures] == [False] * 4 + [True] * 2
+    kept[0].set()
+    kept[0].update()  # nothing moves, nothing fails
+
+
 def test_an_author_sees_the_first_error():
     with pytest.raises(ZeroDivisionError):
         live(None, lambda x: str(1 / x), x=slider("x", 0, 1, 0))
@@ -139,6 +210,65 @@ def test_sliders(control, kind):
 def test_a_log_slider_keeps_its_value():
     assert slider("T", 0.1, 10, 1.0, log=True).value == 1.0
     assert slider("T", 0.2, 2.0, 0.6, step=0.1).value == 0.6
+
+
+INF, NAN = math.inf, math.nan
+
+
+@pytest.mark.parametrize(
+    ("numbers", "says"),
+    [
+        ((0, 10, 1.0, None, True), "from a lower number, above 0, to a higher one, not from 0 to 10"),
+        ((-1, 10, 1.0, None, True), "above 0"),
+        ((0.1, 10, 0, None, True), "cannot begin at 0"),
+        ((0.1, 10, 0.13, 0.5, True), "by 10 to the 0.5"),
+        ((1.0, 1.0, 1.0), "from a lower number to a higher one"),
+        ((5.0, 1.0, 3.0), "not from 5 to 1"),
+        ((5, 1, 3), "not from 5 to 1"),
+        ((0, 10, 5, -1), "cannot begin at 5: it goes from 0 to 10 by -1"),
+        ((0, 10, 5, 0), "by 0"),
+        ((0, 10, 0, 100), "by 100"),  # it could not move
+        ((1.0, 1 + 1e-15, 1.0), "cannot begin at 1"),
+        ((0.0, 5e-324, 0.0), "from a lower number"),
+        ((-1e308, 1e308, 0), "from a lower number"),
+        ((0, INF, 1), "inf is none"),
+        ((NAN, 1, 1), "nan is none"),
+        ((0, 10, "3"), "'?3'? is none"),
+        ((0, 10, None), "None is none"),
+        ((0, 10, 1j), "1j is none"),
+        ((0, np.array([1, 2]), 1), "needs plain numbers"),
+        ((0, 10**400, 1), "needs plain numbers"),
+    ],
+)
+def test_a_slider_that_cannot_be_gets_a_sentence(numbers, says):
+    with pytest.raises(CourseError, match=says) as caught:
+        slider("size", *numbers)
+    assert "'size'" in str(caught.value) and len(str(caught.value)) < 150
+
+
+@pytest.mark.parametrize("whole", [np.int64, np.uint8, torch.tensor, np.array, int])
+def test_whole_numbers_of_any_make_are_whole(whole):
+    control = slider("picture", 0, whole(15), whole(3))
+    assert type(control).__name__ == "IntSlider" and (control.max, control.value, control.step) == (15, 3, 1)
+    assert type(control.max) is int
+    assert type(slider("part", 0, np.float32(1), torch.tensor(0.5))).__name__ == "FloatSlider"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step", "shown"),
+    [
+        (0.0, 1e-9, 1e-10, ".1e"),
+        (0.0, 2e-7, None, ".2e"),
+        (0.0, 1e-300, None, ".2e"),
+        (0.0, 1e-4, None, ".6f"),
+        (1e6, 1e6 + 1e-4, 1e-6, ".6f"),
+        (0.0, 1.0, 0.05, ".2f"),
+    ],
+)
+def test_a_slider_shows_its_smallest_step(low, high, step, shown):
+    control = slider("rate", low, high, low, step)
+    assert control.readout_format == shown
+    assert format(low + control.step, shown) != format(low, shown)
 
 
 @pytest.mark.parametrize(
