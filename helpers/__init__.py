@@ -1,67 +1,41 @@
-"""What the notebooks share: start here, each name below lives in the file beside it.
+"""What the notebooks share. Each name lives in the file that it is imported from; a file's first lines say what it is for."""
 
-Names are imported when first used, so that `import helpers` costs nothing.
-"""
+from types import ModuleType as _Module
 
-from importlib import import_module
+# Training
+from .draws import normal, rows, uniform
+from .game import Game
+from .gradients import gradient, gradient_penalty, zero_gradient_penalty
+from .members import sweep
+from .optimisers import Schedule, falling
+from .players import Player
+from .scale import collect, share
 
-_HOME = {
-    "COLOURS": "style",
-    "CourseError": "errors",
-    "Game": "game",
-    "Player": "players",
-    "Schedule": "optimisers",
-    "TrainingPicture": "training_picture",
-    "button": "controls",
-    "check": "checks",
-    "check_gpu": "gpu",
-    "choice": "controls",
-    "collect": "scale",
-    "data_file": "files",
-    "digit_judge": "judges",
-    "direction": "quizzes",
-    "face_judge": "judges",
-    "face_labels": "judges",
-    "face_sheet": "faces",
-    "falling": "optimisers",
-    "find_glyphs": "glyphs",
-    "full_budget": "results",
-    "frechet_distance": "scores",
-    "gradient": "gradients",
-    "gradient_penalty": "gradients",
-    "has_fast_bf16": "gpu",
-    "live": "live_figures",
-    "load_faces": "faces",
-    "load_glyphs": "glyphs",
-    "load_pictures": "pictures",
-    "load_results": "results",
-    "load_weights": "weights",
-    "mark_quiz": "quizzes",
-    "mean_and_interval": "intervals",
-    "normal": "draws",
-    "parse_numbers": "numbers",
-    "recognised": "judges",
-    "recovered": "glyphs",
-    "rows": "draws",
-    "save_results": "results",
-    "save_weights": "weights",
-    "share": "scale",
-    "sharpness": "scores",
-    "slider": "controls",
-    "sweep": "members",
-    "textbox": "controls",
-    "uniform": "draws",
-    "use_style": "style",
-    "zero_gradient_penalty": "gradients",
-}
-__all__ = sorted(_HOME)
+# GPU
+from .gpu import check_gpu, has_fast_bf16
 
+# Figures, and what a page says
+from .controls import button, choice, slider, textbox
+from .live_figures import live
+from .page import CourseError, check, parse_numbers
+from .quizzes import direction, mark_quiz
+from .style import COLOURS, use_style
+from .training_picture import TrainingPicture
 
-def __getattr__(name):
-    if name not in _HOME:
-        raise AttributeError(f"helpers has no {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(f"helpers.{_HOME[name]}"), name)
+# Rulers
+from .rulers import (
+    digit_judge,
+    face_judge,
+    face_labels,
+    frechet_distance,
+    mean_and_interval,
+    recognised,
+    recovered,
+    sharpness,
+)
 
+# Data, tables, weights
+from .data import data_file, face_sheet, find_glyphs, load_faces, load_glyphs, load_pictures
+from .stored import full_budget, load_results, load_weights, save_results, save_weights
 
-def __dir__():
-    return __all__
+__all__ = [name for name, value in globals().items() if name[0] != "_" and not isinstance(value, _Module)]

@@ -3,7 +3,7 @@
 import matplotlib
 from matplotlib import font_manager
 
-from helpers.files import data_file
+from .data import data_file
 
 # Okabe & Ito's palette (2008). A role keeps its colour in every notebook.
 COLOURS = {
@@ -19,7 +19,7 @@ COLOURS = {
 CJK_FONT = "Noto Sans CJK TC"
 
 
-def use_style():
+def use_style() -> None:
     """Set matplotlib's defaults for the course: size, palette, large letters, and a font that has Chinese."""
     if CJK_FONT not in {font.name for font in font_manager.fontManager.ttflist}:
         font_manager.fontManager.addfont(data_file("NotoSansCJKtc-subset.otf"))

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from helpers import CourseError, files
+from helpers import CourseError, data
 
 from . import comparing, faces, glyphs, judges, pictures, poems
 from .packages import fetch
@@ -20,9 +20,7 @@ from .packages import fetch
 # How each file is made: `get` fetches packages and returns the folder they lie in, `to` is the path to write.
 RECIPES = {
     "tang_quatrains.tsv": lambda get, to: poems.quatrains(get("chinese-poetry"), to),
-    "NotoSansCJKtc-subset.otf": lambda get, to: poems.font(
-        get("fonts-noto-cjk"), files.DATA / "tang_quatrains.tsv", to
-    ),
+    "NotoSansCJKtc-subset.otf": lambda get, to: poems.font(get("fonts-noto-cjk"), data.DATA / "tang_quatrains.tsv", to),
     "mnist_10k.npz": lambda get, to: pictures.digits(get("mnist"), to),
     "fashion_mnist_6k.npz": lambda get, to: pictures.clothes(get("dataset-fashion-mnist"), to),
     "digit_judge.npz": lambda get, to: judges.train("digit_judge.npz", to),
@@ -46,21 +44,21 @@ BY_HAND = {
 
 def every_file():
     """The names of all files in data/, but for the code that makes them."""
-    names = (path.relative_to(files.DATA) for path in sorted(files.DATA.rglob("*")) if path.is_file())
+    names = (path.relative_to(data.DATA) for path in sorted(data.DATA.rglob("*")) if path.is_file())
     return [name.as_posix() for name in names if name.parts[0] != "rebuild"]
 
 
 def made_by_notebook(name):
     """The notebook that makes a file of results/ or weights/ on its longer budget; None for any other file."""
     folder, _, file = name.rpartition("/")
-    found = list((files.DATA.parent / "notebooks").glob(f"{file[:3]}*.ipynb"))
+    found = list((data.DATA.parent / "notebooks").glob(f"{file[:3]}*.ipynb"))
     return found[0] if folder in {"results", "weights"} and len(found) == 1 else None
 
 
 def rebuild(name, shelf, out):
     """Make data/`name` anew in the folder `out`: (whether all is well, a sentence)."""
     if name in RECIPES:
-        made, stored = out / name, files.DATA / name
+        made, stored = out / name, data.DATA / name
         RECIPES[name](lambda *names: fetch(names, shelf), made)
         if not stored.exists():
             return False, "made; there is none in data/"
@@ -92,8 +90,8 @@ def main(arguments=None):
                 well, text = False, f"not made: {error}"
             else:
                 if asked.write and name in RECIPES:
-                    shutil.copy(out / name, files.DATA / name)
-                    files.write_sum(name)
+                    shutil.copy(out / name, data.DATA / name)
+                    data.write_sum(name)
                     text += "; written"
             good &= well
             print(f"{name}: {text}", flush=True)

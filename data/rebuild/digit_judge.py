@@ -10,9 +10,10 @@ import torch
 from torch.nn import functional as F
 
 from helpers import Game, Player, falling, load_pictures, recognised, rows, uniform
-from helpers.judges import DigitJudge
+from helpers.rulers import DigitJudge
 
-SETTINGS = DigitJudge.SETTINGS
+NETWORK = DigitJudge
+SETTINGS = {"seed": 0, "steps": 3000, "batch": 64, "learning rate": 0.002, "average": 0.99, "move": 2, "turn": 12, "size": 0.1}  # fmt: skip
 
 
 def jiggled(pictures, u):

@@ -9,9 +9,10 @@ import torch
 from torch.nn import functional as F
 
 from helpers import Game, Player, face_labels, falling, load_faces, rows, uniform
-from helpers.judges import FaceJudge
+from helpers.rulers import FaceJudge
 
-SETTINGS = FaceJudge.SETTINGS
+NETWORK = FaceJudge
+SETTINGS = {"seed": 0, "steps": 1500, "batch": 64, "learning rate": 0.002, "average": 0.99, "move": 1, "colour": 0.1}
 
 
 def jiggled(pictures, u):

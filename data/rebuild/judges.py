@@ -8,26 +8,26 @@ import json
 
 import numpy as np
 
-from helpers.judges import DigitJudge, FaceJudge, shipped
+from helpers.rulers import shipped
 
 from . import digit_judge, face_judge
 
-JUDGES = {DigitJudge.FILE: (DigitJudge, digit_judge), FaceJudge.FILE: (FaceJudge, face_judge)}
+JUDGES = {training.NETWORK.FILE: training for training in (digit_judge, face_judge)}
 WORSE, SAME = 0.005, 0.98  # an error may be off by half a hundredth, and 98 in a hundred answers have to be the same
 
 
 def train(name, path):
     """Train the judge whose file is `name`, and write its weights and settings to `path`."""
-    network, training = JUDGES[name]
-    game = training.judge_game(network.SETTINGS["steps"])
-    game.train(network.SETTINGS["steps"])
-    ship(game.member(0).judge, path)
+    training = JUDGES[name]
+    game = training.judge_game(training.SETTINGS["steps"])
+    game.train(training.SETTINGS["steps"])
+    ship(game.member(0).judge, training.SETTINGS, path)
 
 
-def ship(judge, path):
+def ship(judge, settings, path):
     """Write a judge's weights and settings to `path`, as plain arrays: nothing is pickled."""
     weights = {name: weight.numpy().astype(np.float32) for name, weight in judge.state_dict().items()}
-    np.savez_compressed(path, settings=np.array(json.dumps(judge.SETTINGS)), **weights)
+    np.savez_compressed(path, settings=np.array(json.dumps(settings)), **weights)
 
 
 def errors(answers):
@@ -37,8 +37,8 @@ def errors(answers):
 
 def alike(name, made, stored):
     """Whether two files of weights are the same judge within the tolerance, and a sentence: (bool, str)."""
-    network, training = JUDGES[name]
-    ours, theirs = (training.answers(shipped(network(), path)) for path in (made, stored))
+    training = JUDGES[name]
+    ours, theirs = (training.answers(shipped(training.NETWORK(), path)) for path in (made, stored))
     new, old = errors(ours), errors(theirs)
     same = min((ours[key][0] == theirs[key][0]).float().mean().item() for key in ours)
     text = ", ".join(f"{key} {new[key]:.2%} wrong (stored: {old[key]:.2%})" for key in ours)

@@ -10,8 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import helpers
-from helpers import CourseError, load_results
-from helpers.weights import load_weights
+from helpers import CourseError, load_results, load_weights
 
 NAMES = {"np": np, "torch": torch, "nn": nn, "F": F, "device": torch.device("cpu")}
 NAMES |= {name: getattr(helpers, name) for name in helpers.__all__}

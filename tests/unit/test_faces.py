@@ -19,7 +19,6 @@ from helpers import (
     load_faces,
     rows,
 )
-from helpers.judges import FaceJudge
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +55,8 @@ def test_the_shipped_weights_were_made_with_these_settings_and_load_without_pick
     path = data_file("face_judge.npz")
     assert path.stat().st_size < 400_000
     with np.load(path, allow_pickle=False) as stored:
-        assert json.loads(str(stored["settings"])) == FaceJudge.SETTINGS
+        assert json.loads(str(stored["settings"])) == training.SETTINGS
         assert all(stored[name].dtype == np.float32 for name in stored.files if name != "settings")
-
-
-def test_other_settings_are_refused(monkeypatch):
-    monkeypatch.setitem(FaceJudge.SETTINGS, "steps", 1)
-    with pytest.raises(CourseError, match="trains anew"):
-        face_judge()
 
 
 def test_at_most_two_in_a_hundred_held_out_faces_are_misread():

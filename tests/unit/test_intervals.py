@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers import mean_and_interval
-from helpers.intervals import T_95
+from helpers.rulers import T_95
 
 
 def test_by_hand():

@@ -18,6 +18,7 @@ from helpers import (
     Player,
     check,
     falling,
+    gradient_penalty,
     load_results,
     normal,
     rows,
@@ -25,7 +26,6 @@ from helpers import (
     uniform,
     zero_gradient_penalty,
 )
-from helpers.gradients import gradient_penalty
 
 QUIET = {"print": lambda *a, **k: None}
 NAMES = {"np": np, "torch": torch, "nn": nn, "softplus": softplus, "CourseError": CourseError, "check": check}

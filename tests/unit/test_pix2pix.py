@@ -15,8 +15,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, leaky_relu, softplus
 
 import helpers
-from helpers import CourseError, load_glyphs, load_results
-from helpers.files import data_file
+from helpers import CourseError, data_file, load_glyphs, load_results
 
 QUIET = {"print": lambda *a, **k: None}
 GLYPHS = load_glyphs()

@@ -16,7 +16,8 @@ from common import ROOT
 from PIL import Image, ImageFont
 from rebuild import command, comparing, faces, glyphs, judges, packages, pictures, poems
 
-from helpers import CourseError, digit_judge, files
+from helpers import CourseError, data_file, digit_judge
+from helpers import data as data_module
 
 
 def put(path, content):
@@ -31,7 +32,7 @@ def data(tmp_path, monkeypatch):
     (folder / "results").mkdir(parents=True)
     (folder / "a.tsv").write_text("one\n")
     (folder / "SHA256SUMS").write_text("00ff  other.npz\n")
-    monkeypatch.setattr(files, "DATA", folder)
+    monkeypatch.setattr(data_module, "DATA", folder)
     return folder
 
 
@@ -46,7 +47,7 @@ def test_it_knows_every_file():
 
 
 def test_every_package_stands_in_the_datasheet():
-    datasheet = (files.DATA / "README.md").read_text(encoding="utf-8")
+    datasheet = (data_module.DATA / "README.md").read_text(encoding="utf-8")
     for name in packages.PACKAGES:
         assert f"`{name}`" in datasheet
 
@@ -71,8 +72,8 @@ def test_it_says_what_differs_and_writes_only_if_asked(data, monkeypatch, capsys
     assert (data / "a.tsv").read_text() == "one\n"
     command.main(["a.tsv", "--write"])
     assert (data / "a.tsv").read_text() == "two\n"
-    assert files.data_file("a.tsv") == data / "a.tsv"  # its sum is written, too
-    files.data_file.cache_clear()
+    assert data_file("a.tsv") == data / "a.tsv"  # its sum is written, too
+    data_file.cache_clear()
     assert command.main(["a.tsv"]) == 0
 
 
@@ -204,7 +205,7 @@ def test_faces_lose_their_alpha_and_get_three_labels(tmp_path):
 
 def test_the_list_of_characters_is_that_of_the_file_and_is_checked():
     chosen, missing = (ROOT / "data/rebuild/characters.txt").read_text(encoding="utf-8").split()
-    with np.load(files.DATA / "glyph_pairs_32.npz") as stored:
+    with np.load(data_module.DATA / "glyph_pairs_32.npz") as stored:
         assert chosen == str(stored["chars"]) and missing == str(stored["missing_chars"])
     assert len(glyphs.big5()) == 5401 and glyphs.big5()[:3] == "一乙丁"
     has = {"sans": {*chosen, *missing}, "reggae": {*chosen}, "brush": {*chosen}}
@@ -220,11 +221,11 @@ def test_the_list_of_characters_is_that_of_the_file_and_is_checked():
 
 def test_glyphs_drawn_with_the_courses_font_are_those_of_the_file():
     """The course's own subset of Noto Sans has the outlines of the whole font: a third of the file is held here."""
-    with np.load(files.DATA / "glyph_pairs_32.npz") as stored:
+    with np.load(data_module.DATA / "glyph_pairs_32.npz") as stored:
         text, sans = str(stored["chars"]), stored["sans"]
-    known = poems.characters((files.DATA / "tang_quatrains.tsv").read_text(encoding="utf-8"))
+    known = poems.characters((data_module.DATA / "tang_quatrains.tsv").read_text(encoding="utf-8"))
     places = [place for place, character in enumerate(text) if character in known][::20]
-    font = ImageFont.truetype(files.DATA / "NotoSansCJKtc-subset.otf", glyphs.HEIGHT)
+    font = ImageFont.truetype(data_module.DATA / "NotoSansCJKtc-subset.otf", glyphs.HEIGHT)
     drawn = glyphs.draw("".join(text[place] for place in places), font)
     assert len(places) > 40
     # the font's hints are cut off, and another version of FreeType may grey an edge otherwise
@@ -263,7 +264,7 @@ def test_pictures_are_compared_by_pixels(tmp_path):
 def test_fonts_are_cut_down_and_compared_by_tables(tmp_path):
     from fontTools.ttLib import TTFont
 
-    put(tmp_path / poems.NOTO, (files.DATA / "NotoSansCJKtc-subset.otf").read_bytes())
+    put(tmp_path / poems.NOTO, (data_module.DATA / "NotoSansCJKtc-subset.otf").read_bytes())
     (tmp_path / "poems.tsv").write_text("author\ttitle\tpoem\n甲\t乙\t春眠𤰳\n", encoding="utf-8")
     one, two = tmp_path / "one.otf", tmp_path / "two.otf"
     poems.font(tmp_path, tmp_path / "poems.tsv", one)
@@ -281,7 +282,7 @@ def test_fonts_are_cut_down_and_compared_by_tables(tmp_path):
 
 @pytest.mark.slow
 def test_judges_are_alike_if_they_err_alike(tmp_path):
-    stored = files.DATA / "digit_judge.npz"
+    stored = data_module.DATA / "digit_judge.npz"
     judges.ship(digit_judge(), tmp_path / "again.npz")
     assert comparing.compare(tmp_path / "again.npz", stored)[0]
     good, text = judges.alike("digit_judge.npz", tmp_path / "again.npz", stored)

@@ -2,17 +2,17 @@
 
 import pytest
 
-from helpers import CourseError, files, full_budget, load_results, results, save_results
+from helpers import CourseError, data_file, full_budget, load_results, save_results
+from helpers import data as data_module
 
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     (tmp_path / "SHA256SUMS").write_text("00ff  other.npz\n")
-    for module in (files, results):
-        monkeypatch.setattr(module, "DATA", tmp_path)
-    files.data_file.cache_clear()
+    monkeypatch.setattr(data_module, "DATA", tmp_path)
+    data_file.cache_clear()
     yield tmp_path
-    files.data_file.cache_clear()
+    data_file.cache_clear()
 
 
 def test_what_is_saved_is_loaded(data):

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import CourseError, files, load_weights, save_weights
+from helpers import CourseError, data_file, load_weights, save_weights
+from helpers import data as data_module
 
 SETTINGS = {"steps": 3, "betas": (0.0, 0.99)}
 
@@ -15,10 +16,10 @@ SETTINGS = {"steps": 3, "betas": (0.0, 0.99)}
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     (tmp_path / "SHA256SUMS").write_text("00ff  other.npz\n")
-    monkeypatch.setattr(files, "DATA", tmp_path)
-    files.data_file.cache_clear()
+    monkeypatch.setattr(data_module, "DATA", tmp_path)
+    data_file.cache_clear()
     yield tmp_path
-    files.data_file.cache_clear()
+    data_file.cache_clear()
 
 
 def network(seed, width=4):
@@ -97,7 +98,7 @@ def test_a_foreign_file_is_refused_even_with_the_right_sum(data, foreign):
         from safetensors.torch import save_file
 
         save_file({"net.0.weight": torch.zeros(4, 3)}, path)
-    files.write_sum("weights/08_x.safetensors")
+    data_module.write_sum("weights/08_x.safetensors")
     refused("was not written by save_weights", network(1))
 
 

@@ -1,0 +1,91 @@
+"""What a page says to its reader: the one-sentence error, the ticked claim, typed numbers; and the lock."""
+
+import functools
+import re
+import threading
+import unicodedata
+from collections.abc import Callable
+
+# NFKC folds full-width digits, signs, commas and blanks to ASCII; these it leaves alone.
+SIGNS = str.maketrans({"、": ",", "。": ".", "−": "-", "–": "-", "‐": "-"})
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.IGNORECASE)
+LARGEST = 1e6
+# Today's JupyterLab (4.4 with ipykernel 7) runs a widget's callback in a thread of its own, beside a running cell.
+LOCK = threading.RLock()  # whoever holds it may call other functions that need it
+
+
+class CourseError(ValueError):
+    """Something was asked that cannot be done; the message says what was asked, what came, and what to do.
+
+    In a notebook only the sentence is shown; in a script or a test it is an ordinary ValueError.
+    """
+
+    def _render_traceback_(self) -> list[str]:  # IPython calls this in place of drawing a traceback
+        return [f"✗ {self}"]
+
+
+def locked(function: Callable) -> Callable:
+    """The same function, which waits until no other thread is inside a function marked so.
+
+    Two callbacks, or a callback and a cell, would otherwise draw into one figure or train one game at the same time.
+    """
+
+    @functools.wraps(function)
+    def waits(*args, **kwargs):
+        with LOCK:
+            return function(*args, **kwargs)
+
+    return waits
+
+
+def check(claim: str, holds: object, hint: str = "") -> None:
+    """Print `✓ claim` when it holds.
+
+    Parameters
+    ----------
+    claim, hint : str
+        A sentence, and what to look at when it does not hold.
+    holds : bool, or an array or tensor of one
+
+    Raises
+    ------
+    CourseError
+        When it does not hold, with claim and hint.
+    """
+    if not bool(holds):
+        raise CourseError(f"{claim}: this does not hold yet. {hint}".rstrip())
+    print(f"✓ {claim}")
+
+
+def parse_numbers(text: str, least: int = 1, most: int = 20) -> list[float]:
+    """The numbers in a line of text, parted by commas, semicolons or blanks; nothing is evaluated.
+
+    Parameters
+    ----------
+    text : str
+        `１，２、3` and `[1, 2, 3]` both give [1.0, 2.0, 3.0]; `2**3` is refused.
+    least, most : int
+        How many there may be.
+
+    Raises
+    ------
+    CourseError
+        When a piece is no number or beyond a million, or the count is off.
+    """
+    for character in text:
+        if unicodedata.decomposition(character).startswith(("<super>", "<sub>", "<circle>", "<fraction>")):
+            raise CourseError(f"“{character}” is not a plain digit: write the number out, such as 100 for 10².")
+    folded = unicodedata.normalize("NFKC", text).translate(SIGNS).strip().strip("[](){}")
+    pieces = [piece for piece in re.split(r"[,;\s]+", folded) if piece]
+    count = f"{least} to {most} numbers" if least != most else f"{least} number" + "s" * (least > 1)
+    for piece in pieces:
+        shown = piece if len(piece) <= 20 else piece[:20] + "…"
+        if not NUMBER.fullmatch(piece):
+            raise CourseError(f"“{shown}” is not a number: type {count} with commas between them, such as 2, 1, -0.5.")
+        if re.match(r"[+-]?0\d", piece):
+            raise CourseError(f"“{shown}” starts with 0: for a thousand write 1000, without a comma inside.")
+        if abs(float(piece)) > LARGEST:
+            raise CourseError(f"“{shown}” is too large to draw: stay between −{LARGEST:,.0f} and {LARGEST:,.0f}.")
+    if not least <= len(pieces) <= most:
+        raise CourseError(f"You typed {len(pieces)} numbers: type {count} with commas between, such as 2, 1, -0.5.")
+    return [float(piece) for piece in pieces]
