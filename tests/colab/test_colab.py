@@ -86,31 +86,55 @@ def test_a_notebook_alone_runs_each_cell_twice(master, tmp_path, monkeypatch, co
     assert views and not any("image/png" in view for view in views), "on Colab only the widget is sent"
 
 
-@pytest.mark.slow
-def test_a_clone_that_fails_gets_one_sentence(tmp_path, monkeypatch, remote):
-    empty, kernel = door(tmp_path, monkeypatch, sys.executable, tmp_path / "nowhere")
+def set_up(empty, kernel, replace=("", ""), times=1):
+    """What the set-up cell says, run alone."""
     notebook = nbformat.read(masters()[0], as_version=4)
-    notebook.cells = [cell for cell in notebook.cells if cell.id == "setup"]
-    said = text_of(run(notebook, empty, kernel, allow_errors=True).cells[0])
+    (cell,) = (cell for cell in notebook.cells if cell.id == "setup")
+    cell.source = cell.source.replace(*replace) if replace[0] else cell.source
+    notebook.cells = [nbformat.from_dict({**cell, "id": f"setup-{n}"}) for n in range(times)]
+    return text_of(run(notebook, empty, kernel, allow_errors=True).cells[-1])
+
+
+def test_a_clone_that_fails_gets_one_sentence(tmp_path, monkeypatch, remote):
+    said = set_up(*door(tmp_path, monkeypatch, sys.executable, tmp_path / "nowhere"))
     assert f"The course could not be fetched from github.com/{repository()} (git says:" in said
-    assert "Check the network, then run this cell again." in said and "Traceback" not in said
+    assert "then run this cell again." in said and "Traceback" not in said
 
 
-@pytest.mark.slow
 def test_a_clone_that_was_cut_off_is_made_again(tmp_path, monkeypatch, remote):
     empty, kernel = door(tmp_path, monkeypatch, sys.executable, remote)
     (empty / "course.part" / "helpers").mkdir(parents=True)
     (empty / "course.part" / "helpers" / "half a file.py").write_text("import")
-    notebook = nbformat.read(masters()[0], as_version=4)
-    notebook.cells = [cell for cell in notebook.cells if cell.id == "setup"]
-    run(notebook, empty, kernel)
-    assert (empty / "course" / "helpers" / "errors.py").exists() and not (empty / "course.part").exists()
+    assert set_up(empty, kernel, times=2) == ""
+    assert (empty / "course" / "notebooks" / "open.py").exists() and not (empty / "course.part").exists()
+
+
+@pytest.mark.parametrize(("name", "folder"), [("course", True), ("course", False), ("course.part", False)])
+def test_what_is_in_the_way_is_named_and_left_alone(tmp_path, monkeypatch, remote, name, folder):
+    empty, kernel = door(tmp_path, monkeypatch, sys.executable, remote)
+    notes = empty / name / "notes.txt" if folder else empty / name
+    notes.parent.mkdir(exist_ok=True)
+    notes.write_text("mine")
+    said = set_up(empty, kernel)
+    assert f"Something called {name} is in the way: rename it, then run this cell again." in said
+    assert "Traceback" not in said and notes.read_text() == "mine" and len(list(empty.iterdir())) == 1
 
 
 def test_without_git_there_is_a_sentence_too(tmp_path, monkeypatch, remote):
-    empty, kernel = door(tmp_path, monkeypatch, sys.executable, remote)
-    notebook = nbformat.read(masters()[0], as_version=4)
-    notebook.cells = [cell for cell in notebook.cells if cell.id == "setup"]
-    notebook.cells[0].source = notebook.cells[0].source.replace('["git",', '["git-is-not-here",')
-    said = text_of(run(notebook, empty, kernel, allow_errors=True).cells[0])
+    said = set_up(*door(tmp_path, monkeypatch, sys.executable, remote), ("git -c", "git-is-not-here -c"))
     assert "The course could not be fetched" in said and "git-is-not-here" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("internet", [True, False])
+def test_kaggle(tmp_path, monkeypatch, remote, internet):
+    """Kaggle's rules: no mark of Colab, the working folder kaggle/working, the notebook elsewhere, internet a switch."""
+    working = tmp_path / "kaggle" / "working"
+    working.mkdir(parents=True)
+    colab = marks(tmp_path, remote if internet else tmp_path / "nowhere")
+    kaggle = {"GIT_CONFIG_GLOBAL": colab["GIT_CONFIG_GLOBAL"], "KAGGLE_KERNEL_RUN_TYPE": "Interactive"}
+    said = set_up(working, kernel_for(sys.executable, tmp_path, monkeypatch, **kaggle), times=2)
+    if internet:
+        assert said == "" and (working / "course" / "helpers").is_dir() and len(list(working.iterdir())) == 1
+    else:
+        assert "(on Kaggle: Internet on, in the panel on the right)" in said and "Traceback" not in said
+        assert not list(working.iterdir())

@@ -156,9 +156,10 @@ def test_paragraphs_keep_code_and_formulas_whole():
 def test_editions_are_where_the_links_say():
     for master in masters():
         title = source(read_notebook(master)["cells"][0])
-        assert f"(zh-TW/{master.name})" in title and f"/blob/main/notebooks/{master.name})" in title
+        assert f"(zh-TW/{master.name})" in title and title.count(f"/blob/main/notebooks/{master.name})") == 2
         chinese = source(read_notebook(ZH / master.name)["cells"][0])
-        assert f"(../{master.name})" in chinese and f"/blob/main/notebooks/zh-TW/{master.name})" in chinese
+        assert f"(../{master.name})" in chinese and chinese.count(f"/blob/main/notebooks/zh-TW/{master.name})") == 2
+        assert title.count("open-in-kaggle.svg") == title.count("colab-badge.svg") == 1, "Colab and Kaggle"
         assert (NOTEBOOKS / master.name).exists()
 
 

@@ -52,7 +52,9 @@ def test_form(path):
     assert path.stat().st_size < 1.5e6
     assert "widgets" not in notebook["metadata"]
     assert cells[0]["id"] == "title" and source(cells[0]).startswith(f"# {path.stem[:2]} · ")
-    assert next(c["id"] for c in cells if c["cell_type"] == "code") == "setup"
+    setup = next(c for c in cells if c["cell_type"] == "code")
+    assert setup["id"] == "setup" and source(setup).startswith("# @title")
+    assert setup["metadata"] == {"cellView": "form", "jupyter": {"source_hidden": True}}, "folded on Colab and at home"
     assert len({c["id"] for c in cells}) == len(cells)
     for cell in cells:
         if cell["cell_type"] == "code":
