@@ -16,11 +16,9 @@ from .gpu import check_gpu, has_fast_bf16
 
 # Figures, and what a page says
 from .controls import button, choice, slider, textbox
-from .live_figures import live
-from .page import CourseError, check, parse_numbers
-from .quizzes import direction, mark_quiz
+from .figures import TrainingPicture, live
+from .page import CourseError, check, direction, mark_quiz, parse_numbers
 from .style import COLOURS, use_style
-from .training_picture import TrainingPicture
 
 # Rulers
 from .rulers import (

@@ -1,4 +1,7 @@
-"""The controls of the course's live figures: each with its description written out, alike on ipywidgets 7.7 and 8."""
+"""Controls of live figures: each with its description written out, alike on ipywidgets 7.7 and 8.
+
+A new control is a function here that returns a widget with a description; what it refuses, it refuses in a sentence.
+"""
 
 import math
 import operator
@@ -7,17 +10,32 @@ from decimal import Decimal
 import ipywidgets as widgets
 from traitlets import TraitError
 
-from helpers.errors import CourseError
+from .page import CourseError
 
 WIDE = {"description_width": "initial"}
 
 
-def slider(description, low, high, value, step=None, log=False):
-    """A slider from `low` to `high`, in whole numbers if all given are whole; with `log=True` even in powers of ten.
+def slider(
+    description: str, low: float, high: float, value: float, step: float | None = None, log: bool = False
+) -> widgets.Widget:
+    """A slider, in whole numbers if all that is given is whole.
 
-    `value` has to lie on the grid that `step` makes from `low` on (of a log slider: a step of the exponent, for example
-    0.02): a browser moves any other to the nearest that does, and the page would open on another number than the one it
-    was written with. Numbers of numpy and torch will do. Raises CourseError where no such slider can be made.
+    Parameters
+    ----------
+    description : str
+        What stands before it.
+    low, high, value : numbers, of numpy and torch too
+        Its ends, and where it begins. `value` has to lie on the grid that `step` makes from `low` on: a browser moves
+        any other to the nearest that does, and the page would open on another number than the one it was written with.
+    step : number, if not about a hundredth of the way
+        Of a log slider, a step of the exponent, such as 0.02.
+    log : bool
+        Even in powers of ten.
+
+    Raises
+    ------
+    CourseError
+        Where no such slider can be made.
     """
     low, high, value = (one_number(description, number) for number in (low, high, value))
     step = None if step is None else one_number(description, step)
@@ -45,8 +63,8 @@ def slider(description, low, high, value, step=None, log=False):
     return widgets.FloatSlider(min=low, max=high, step=step, readout_format=readout(low, high, step), **common)
 
 
-def one_number(description, number):
-    """A number of Python, numpy or torch as int or float; raises CourseError for anything else, infinity and NaN."""
+def one_number(description: str, number: object) -> float:
+    """A number of Python, numpy or torch as int or float; CourseError for anything else, infinity and NaN."""
     try:
         number = number.item() if hasattr(number, "item") else number
         if not isinstance(number, str) and math.isfinite(number):
@@ -56,18 +74,18 @@ def one_number(description, number):
     raise CourseError(f"The slider {description!r} needs plain numbers, and {str(number)[:40]} is none.")
 
 
-def stands(low, high, value, step):
+def stands(low: float, high: float, value: float, step: float) -> bool:
     """Whether a slider that moves by `step` from `low` on can move at all, and stand at `value`."""
     steps = (value - low) / step if low < low + step <= high * (1 + math.copysign(1e-9, high)) else math.inf
     return steps < 1e15 and abs(steps - round(steps)) <= 1e-6 * max(1.0, 1e-6 * steps)
 
 
-def off_grid(description, low, high, value, step):
+def off_grid(description: str, low: float, high: float, value: float, step: object) -> CourseError:
     by = "" if step is None else f" by {step:g}" if isinstance(step, int | float) else f" by {step}"
     return CourseError(f"The slider {description!r} cannot begin at {value:g}: it goes from {low:g} to {high:g}{by}.")
 
 
-def round_step(least):
+def round_step(least: float) -> float:
     """The smallest of 1, 2, 5, 10, 20, 50 … (and 0.1, 0.2, 0.5 …) that is not below `least`."""
     power = math.floor(math.log10(least))
     steps = [float(f"{digit}e{power}") for digit in (1, 2, 5, 10)]
@@ -75,7 +93,7 @@ def round_step(least):
     return round(step) if step >= 1 else step
 
 
-def readout(low, high, step):
+def readout(low: float, high: float, step: float) -> str:
     """The format that shows each number of the slider: with a fixed point, or 1.5e-9 where that would be long."""
     digits = max(decimals(step), decimals(low))
     if digits <= 6:
@@ -83,21 +101,41 @@ def readout(low, high, step):
     return f".{math.ceil(math.log10(max(abs(low), abs(high)) / step))}e"
 
 
-def decimals(number):
+def decimals(number: float) -> int:
     """How many digits behind the point a number needs, up to 15."""
     return max(0, -Decimal(f"{number:.15g}").normalize().as_tuple().exponent)
 
 
-def textbox(description, value, width="460px"):
-    """A line of text, read when Enter is pressed or the box is left: half a word is not yet an entry."""
+def textbox(description: str, value: str, width: str = "460px") -> widgets.Text:
+    """A line of text, read when Enter is pressed or the box is left: half a word is not yet an entry.
+
+    Parameters
+    ----------
+    description, value : str
+        What stands before it, and in it at first; CourseError for a `value` that is no text.
+    width : str, as CSS writes it
+    """
     if not isinstance(value, str):
         raise CourseError(f"The box {description!r} begins with a text, in quotes, not with {value!r}.")
     layout = widgets.Layout(width=width)
     return widgets.Text(description=description, value=value, continuous_update=False, style=WIDE, layout=layout)
 
 
-def choice(description, options, value=None):
-    """A menu of `options` (words, or pairs of word and value); the first is chosen unless `value` says otherwise."""
+def choice(description: str, options: list, value: object = None) -> widgets.Dropdown:
+    """A menu.
+
+    Parameters
+    ----------
+    description : str
+        What stands before it.
+    options : list of words, or of pairs (word, value)
+    value : one of them, if not the first
+
+    Raises
+    ------
+    CourseError
+        Without options, or for a `value` that is none of them.
+    """
     layout = widgets.Layout(width="max-content", max_width="100%")
     try:
         menu = widgets.Dropdown(description=description, options=options, style=WIDE, layout=layout)
@@ -111,6 +149,6 @@ def choice(description, options, value=None):
     return menu
 
 
-def button(description):
-    """A button; a live figure hands its number of clicks to `redraw`."""
+def button(description: str) -> widgets.Button:
+    """A button with `description` on it; a live figure hands its number of clicks to `redraw`."""
     return widgets.Button(description=description, layout=widgets.Layout(width="auto"))

@@ -3,11 +3,12 @@
 import os
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from helpers.errors import CourseError
+from .page import CourseError
 
 CHOICES = ("auto", "cpu", "cuda", "mps")
 TO_CPU = "Training runs on the CPU: fine for this course, every notebook is made to finish there in minutes."
@@ -25,12 +26,20 @@ REASONS = {
 NO_GPU = ("Found no NVIDIA driver", "No CUDA GPUs are available", "No NVIDIA GPU")
 
 
-def check_gpu(say=print):
-    """Say in one sentence what training will run on, and return that `torch.device`.
+def check_gpu(say: Callable[[str], object] = print) -> torch.device:
+    """Say in one sentence what training will run on, and return that device.
 
-    A device is believed only after a tiny matrix product and its gradient came out right on it; otherwise
-    the CPU is used and the sentence says why. The environment variable COURSE_DEVICE (auto, cpu, cuda, mps)
-    asks for a certain device; another value raises CourseError.
+    A device is believed only after a tiny matrix product and its gradient came out right on it; otherwise it is the
+    CPU, and the sentence says why. The environment variable COURSE_DEVICE (auto, cpu, cuda, mps) asks for a certain one.
+
+    Parameters
+    ----------
+    say : function of the sentence
+
+    Raises
+    ------
+    CourseError
+        For another value of COURSE_DEVICE.
     """
     wanted = os.environ.get("COURSE_DEVICE", "").strip().lower() or "auto"
     if wanted not in CHOICES:
@@ -51,7 +60,7 @@ def check_gpu(say=print):
     return torch.device("cpu")
 
 
-def prove(device):
+def prove(device: str) -> None:
     """Multiply two 4×4 matrices of ones on `device`, and take the gradient; raise RuntimeError if either is wrong."""
     a = torch.ones(4, 4, device=device, requires_grad=True)
     b = torch.ones(4, 4, device=device)
@@ -60,7 +69,7 @@ def prove(device):
         raise RuntimeError("a 4×4 matrix product and its gradient came out wrong")
 
 
-def has_fast_bf16(device="cpu"):
+def has_fast_bf16(device: str | torch.device = "cpu") -> bool:
     """Whether `device` computes with bfloat16 by itself: on one that emulates it, `Game(bf16=True)` would be slower.
 
     Of a processor this is what Linux says of it (avx512_bf16, amx_bf16, or bf16 on ARM): False where nobody can say.
@@ -77,7 +86,7 @@ def has_fast_bf16(device="cpu"):
     return bool(re.search(r"^(flags|Features)\b.*\b(avx512_bf16|amx_bf16|bf16)\b", flags, re.MULTILINE))
 
 
-def _find_cuda():
+def _find_cuda() -> tuple[str | None, str | None]:
     """Return (sentence, None) for a working CUDA GPU, (None, reason) for a broken one, (None, None) for none."""
     try:
         with warnings.catch_warnings():
@@ -97,7 +106,7 @@ def _find_cuda():
         return None, known[0] if known else _first_line(error)
 
 
-def _find_mps():
+def _find_mps() -> tuple[str | None, str | None]:
     """The same for the GPU of an Apple computer."""
     try:
         if not torch.backends.mps.is_available():
@@ -108,7 +117,7 @@ def _find_mps():
         return None, _first_line(error)
 
 
-def _first_line(error):
+def _first_line(error: Exception) -> str:
     """What torch says first, from the number of an error on, if it names one: what stands before it is always the same."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     numbered = re.search(r"\bError \d+:.*", line)

@@ -1,6 +1,7 @@
-"""What a page says to its reader: the one-sentence error, the ticked claim, typed numbers; and the lock."""
+"""What a page says to its reader: the one-sentence error, the ticked claim, quizzes, typed numbers; and the lock."""
 
 import functools
+import math
 import re
 import threading
 import unicodedata
@@ -55,6 +56,50 @@ def check(claim: str, holds: object, hint: str = "") -> None:
     if not bool(holds):
         raise CourseError(f"{claim}: this does not hold yet. {hint}".rstrip())
     print(f"✓ {claim}")
+
+
+def direction(before: float, after: float, within: float = 1e-6) -> str:
+    """How a number moves: "rises", "falls" or "stays".
+
+    Parameters
+    ----------
+    before, after : float, or a tensor or array of one number
+    within : float
+        It stays where the two differ by no more, or by that part of the larger one, if this is above 1; two equal
+        infinities stay.
+
+    Raises
+    ------
+    CourseError
+        For NaN, and for what is not one number.
+    """
+    try:
+        first, second = (float(x.item() if hasattr(x, "item") else x) for x in (before, after))
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        first = math.nan
+    if math.isnan(first) or math.isnan(second):
+        raise CourseError(f"Only one number can rise or fall, not {str(before)[:40]} to {str(after)[:40]}.")
+    near = within * max(1.0, abs(first), abs(second)) if math.isfinite(first) and math.isfinite(second) else 0
+    if first == second or abs(second - first) <= near:
+        return "stays"
+    return "rises" if second > first else "falls"
+
+
+def mark_quiz(answers: dict[str, str], facts: dict[str, tuple]) -> str:
+    """A line for each question: right, where to read again, or not answered yet.
+
+    Parameters
+    ----------
+    answers : {question: what its menu shows}; "?" is no answer
+    facts : {question: (right answer, where)}, in the order of the questions
+        Where is the number of a section, or the heading of a part of one.
+    """
+    lines = []
+    for number, (question, (right, where)) in enumerate(facts.items(), 1):
+        place = where if isinstance(where, str) else f"section {where}"
+        mark = "✓" if answers[question] == right else f"✗ read {place} again"
+        lines.append(f"{number}. {mark if answers[question] != '?' else 'not answered yet'}")
+    return "\n".join(lines)
 
 
 def parse_numbers(text: str, least: int = 1, most: int = 20) -> list[float]:

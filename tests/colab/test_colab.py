@@ -16,7 +16,7 @@ MOVE_ALL = """
 def _move_all():  # in a function: a name of its own would be a name of the notebook's
     import gc
     import ipywidgets
-    from helpers.live_figures import Live
+    from helpers.figures import Live
 
     panels = [thing for thing in gc.get_objects() if isinstance(thing, Live)]
     quizzes = [panel for panel in panels if panel.text.startswith("1. not answered yet")]

@@ -22,8 +22,8 @@ from helpers import (
     TrainingPicture,
     button,
     choice,
+    figures,
     live,
-    live_figures,
     slider,
     textbox,
     use_style,
@@ -132,10 +132,10 @@ def test_a_redraw_that_forgets_its_sentence_later_says_so():
 @pytest.mark.parametrize("cell_id", ["a1", None])
 def test_a_cell_that_is_run_again_lets_go_of_what_it_showed(monkeypatch, cell_id):
     shell = SimpleNamespace(parent_header={})
-    monkeypatch.setattr(live_figures, "get_ipython", lambda: shell)
-    monkeypatch.setattr(live_figures, "SHOWN", {})
+    monkeypatch.setattr(figures, "get_ipython", lambda: shell)
+    monkeypatch.setattr(figures, "SHOWN", {})
     knob = slider("height", 0, 10, 1)  # of another cell: it serves each run
-    calls, figures, kept = [], [], []
+    calls, drawn, kept = [], [], []
     for run in range(3):
         metadata = {"cellId": cell_id} if cell_id else {}
         shell.parent_header = {"metadata": metadata, "content": {"code": "live(…)"}, "header": {"msg_id": str(run)}}
@@ -143,7 +143,7 @@ def test_a_cell_that_is_run_again_lets_go_of_what_it_showed(monkeypatch, cell_id
             figure = plt.figure(figsize=(1, 1))
             redraw = lambda height, say=f"{name}{run}", figure=figure: calls.append(say) or say  # noqa: E731
             kept.append(live(figure, redraw, height=knob))  # as Out[3] keeps it
-            figures.append(weakref.ref(figure))
+            drawn.append(weakref.ref(figure))
         picture = TrainingPicture(plt.figure(figsize=(1, 1)), lambda game: None)
         del figure, redraw
     assert not kept[0].box.comm and kept[-1].box.comm and picture.image.comm
@@ -151,7 +151,7 @@ def test_a_cell_that_is_run_again_lets_go_of_what_it_showed(monkeypatch, cell_id
     knob.value = 5
     assert calls == ["a2", "b2"]
     gc.collect()
-    assert [figure() is not None for figure in figures] == [False] * 4 + [True] * 2
+    assert [figure() is not None for figure in drawn] == [False] * 4 + [True] * 2
     kept[0].set()
     kept[0].update()  # nothing moves, nothing fails
 
@@ -163,7 +163,7 @@ def test_an_author_sees_the_first_error():
 
 def test_what_is_displayed(monkeypatch):
     shown = []
-    monkeypatch.setattr(live_figures, "display", lambda bundle, raw: shown.append(bundle))
+    monkeypatch.setattr(figures, "display", lambda bundle, raw: shown.append(bundle))
     panel = make()
     panel._ipython_display_()
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
@@ -352,7 +352,7 @@ def test_style_gives_chinese_and_a_layout(recwarn):
     use_style()
     figure, axes = plt.subplots(figsize=(2, 1))
     axes.set_title("牀前看月光")
-    picture = pixels(live_figures.Picture(figure).png())
+    picture = pixels(figures.Picture(figure).png())
     assert not [w for w in recwarn if "Glyph" in str(w.message)], "a character of the poems is drawn as a box"
     assert (picture < 128).any() and plt.rcParams["figure.constrained_layout.use"]
     assert plt.rcParams["axes.prop_cycle"].by_key()["color"][0] == COLOURS["data"] == "#0072B2"

@@ -16,7 +16,7 @@ if __name__ == "__main__":
 
 import helpers  # noqa: E402
 
-ROOMS = {"data", "page", "rulers", "stored", "style"}
+ROOMS = {"controls", "data", "figures", "gpu", "page", "rulers", "stored", "style"}
 WRITTEN = Path(__file__).with_name("public_names.txt")
 
 

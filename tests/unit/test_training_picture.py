@@ -6,7 +6,7 @@ import time
 import matplotlib.pyplot as plt
 import pytest
 
-from helpers import TrainingPicture, training_picture
+from helpers import TrainingPicture, figures
 
 PNG = b"\x89PNG"
 
@@ -27,7 +27,7 @@ def shown(monkeypatch):
         bundles.append(bundle)
         return Handle(bundles)
 
-    monkeypatch.setattr(training_picture, "display", display)
+    monkeypatch.setattr(figures, "display", display)
     return bundles
 
 

@@ -11,6 +11,8 @@ import inspect
 import io
 import os
 import sys
+import time
+from collections.abc import Callable, Iterable
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
@@ -21,21 +23,26 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from helpers.errors import CourseError
-from helpers.turns import in_turn
+from .page import CourseError, locked
 
 WORDS = '<div role="{role}" aria-live="polite" style="line-height:1.5;white-space:pre-wrap;{style}">{text}</div>'
+LAST = "A picture that moved while this cell was training; this is its last state."
+SHARE = 0.08  # of a training's time, at most, goes into drawing
 SHOWN = {}  # by cell: in which run of it, and what lets go of what that run showed
 
 
 class Picture:
     """A matplotlib figure as PNG, drawn again and again.
 
-    Without `moving`, everything is drawn anew. With `moving`, a list of artists, all the rest is drawn once and kept,
-    and only these are drawn on top (blitting, much faster): then titles, ticks and limits have to stay as they are.
+    Parameters
+    ----------
+    figure : Figure
+    moving : the artist that changes, or a list of them
+        All the rest is then drawn once and kept, and only these are drawn on top (blitting, much faster): titles, ticks
+        and limits have to stay as they are. Without `moving`, everything is drawn anew.
     """
 
-    def __init__(self, figure, moving=()):
+    def __init__(self, figure: Figure, moving: Artist | Iterable[Artist] = ()):
         if not isinstance(figure, Figure):
             raise CourseError(f"A live figure needs a matplotlib figure, and {str(figure)[:40]} is none.")
         moving = [moving] if isinstance(moving, Artist) else moving
@@ -51,7 +58,7 @@ class Picture:
         figure.set_layout_engine("none")  # the layout is settled now; to work it out again would cost 10 ms a picture
         self.background = None
 
-    def png(self):
+    def png(self) -> bytes:
         """Draw, and return the bytes of a PNG."""
         if self.moving and self.background:
             self.canvas.restore_region(self.background)
@@ -70,10 +77,9 @@ class Live:
     """Controls, a sentence and a picture that move together; made by `live`.
 
     `text` is the sentence and `png` the picture as they stand; `set(name=value)` moves controls as a hand would.
-    Raises CourseError for what is no control, for one without a description, and for a redraw that returns no sentence.
     """
 
-    def __init__(self, figure, redraw, controls, moving=()):
+    def __init__(self, figure: Figure | None, redraw: Callable, controls: dict[str, widgets.Widget], moving=()):
         for name, control in controls.items():
             if not isinstance(control, widgets.Widget):
                 raise CourseError(
@@ -100,8 +106,8 @@ class Live:
         self.box.add_class("course-live")
         until_rerun(self.close)
 
-    @in_turn
-    def close(self):
+    @locked
+    def close(self) -> None:
         """Let go of the figure and of the controls, which may serve another one."""
         for name, control in self.controls.items():
             if name in self.clicks:
@@ -113,7 +119,7 @@ class Live:
             widget.layout.close()
         self.redraw, self.picture, self.controls, self.png = lambda **_: self.text, None, {}, b""
 
-    def set(self, **values):
+    def set(self, **values) -> None:
         """Move controls by name, as a hand would; a button takes the number of clicks."""
         for name, value in values.items():
             if name in self.clicks:
@@ -122,8 +128,8 @@ class Live:
             else:
                 self.controls[name].value = value
 
-    @in_turn
-    def update(self):
+    @locked
+    def update(self) -> None:
         """Redraw. What cannot be drawn gets one sentence, and the last good picture stays."""
         try:
             for text in self._texts():
@@ -159,25 +165,90 @@ class Live:
         self.status.value = WORDS.format(role=role, style=style, text=html.escape(text))
 
     def _ipython_display_(self):
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
-        bundle = {"text/plain": self.text, "application/vnd.jupyter.widget-view+json": view}
-        if self.png and not in_colab():  # a page with no kernel, GitHub's for one, shows this picture instead
-            bundle["image/png"] = base64.b64encode(self.png).decode()
-        display(bundle, raw=True)
+        display(shown(self.box, self.text, self.png), raw=True)
 
 
-def live(figure, redraw, *, moving=(), **controls):
-    """Show `controls` with `figure` (or None for words only), and call `redraw` with their values whenever one moves.
+def live(figure: Figure | None, redraw: Callable[..., str | None], *, moving: Artist | Iterable[Artist] = (),
+         **controls: widgets.Widget) -> Live:  # fmt: skip
+    """Show controls with a figure, and call a function with their values whenever one moves.
 
-    `redraw(**values)` changes the figure's artists and returns the sentence that says what the picture now shows. It
-    gets a control's value under the control's name; for a button, the number of clicks. To refuse an entry it raises
-    CourseError. A redraw that yields several sentences is a short film: the picture is shown at each of them.
-    `moving`: the artists that redraw changes, if nothing else changes (see Picture); they are then drawn much faster.
+    Parameters
+    ----------
+    figure : Figure, or None for words only
+    redraw : function
+        `redraw(**values)` changes the figure's artists and returns the sentence that says what the picture now shows.
+        It gets each control's value under the control's name; of a button, the number of clicks. To refuse an entry it
+        raises CourseError. One that yields several sentences is a short film: the picture is shown at each of them.
+    moving : the artists that redraw changes, if nothing else changes (see Picture); they are then drawn much faster
+    **controls : from `slider`, `choice`, `textbox`, `button`
+
+    Raises
+    ------
+    CourseError
+        For what is no control, for one without a description, and for a redraw that returns no sentence.
     """
     return Live(figure, redraw, controls, moving)
 
 
-def until_rerun(close):
+class TrainingPicture:
+    """A picture that moves while a cell trains, and stays below it: a callback for `game.train`.
+
+    Parameters
+    ----------
+    figure : Figure
+    draw : function
+        `draw(game)` changes the figure's artists. It is left out when it would take more than 8 % of the time, so
+        `every` may be small; the last picture is always drawn, also after the stop button.
+    moving : the artists that draw changes, if nothing else changes (see Picture)
+
+    Examples
+    --------
+    >>> with TrainingPicture(figure, draw, moving=[dots]) as picture:
+    ...     game.train(until=2000, callback=picture, every=20)
+    """
+
+    def __init__(self, figure: Figure, draw: Callable, moving: Artist | Iterable[Artist] = ()):
+        self.draw, self.picture, self.game = draw, Picture(figure, moving), None
+        self.image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
+        self.image.value = self.picture.png()
+        self.frames, self.seconds, self.next = 0, 0.0, 0.0
+        until_rerun(self.image.close)
+
+    def __enter__(self):
+        self.handle = display(shown(self.image, LAST, self.image.value), raw=True, display_id=True)
+        self.begun = time.perf_counter()
+        return self
+
+    def __call__(self, game):
+        self.game = game
+        if time.perf_counter() >= self.next:
+            self.show()
+
+    def __exit__(self, *error):
+        if self.game is not None:
+            self.show()
+        self.total = time.perf_counter() - self.begun
+        if not in_colab():
+            self.handle.update(shown(self.image, LAST, self.image.value), raw=True)
+
+    def show(self) -> None:
+        """Draw now."""
+        start = time.perf_counter()
+        self.draw(self.game)
+        self.image.value = self.picture.png()
+        end = time.perf_counter()
+        self.frames, self.seconds = self.frames + 1, self.seconds + end - start
+        self.next = end + (end - start) * (1 / SHARE - 1)
+
+
+def shown(widget: widgets.Widget, text: str, png: bytes) -> dict:
+    """What Jupyter displays: the widget, and for a page with no kernel, GitHub's for one, the picture as it stands."""
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    bundle = {"text/plain": text, "application/vnd.jupyter.widget-view+json": view}
+    return bundle | ({"image/png": base64.b64encode(png).decode()} if png and not in_colab() else {})
+
+
+def until_rerun(close: Callable[[], None]) -> None:
     """Call `close` when the cell that runs now is run again: sixty runs of one cell would keep sixty figures."""
     parent = getattr(get_ipython(), "parent_header", None) or {}
     cell = parent.get("metadata", {}).get("cellId") or parent.get("content", {}).get("code")  # Colab names no cells
@@ -188,6 +259,6 @@ def until_rerun(close):
         earlier()
 
 
-def in_colab():
+def in_colab() -> bool:
     """Whether this runs on Colab."""
     return "google.colab" in sys.modules or bool(os.environ.get("COLAB_RELEASE_TAG"))
