@@ -1,26 +1,28 @@
-"""Shared fixtures: notebooks and their cells, figures without a screen, and what counts as slow."""
+"""Shared fixtures: a folder of data, no chosen device; what counts as slow, and which worker runs what, and when."""
 
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 
 import matplotlib
 import pytest
-from order import Pieces, turn
 
 matplotlib.use("agg")
+# What kernels train comes first: browser tours then read it (tools/start/). The long ones come before the short ones.
+FIRST = [r"notebooks/\d", r"tests/browser/", r"tests/colab/", r"tests/unit/test_core"]
 
 
 def pytest_configure(config):
-    """What trained_once/ does to each Python that the tests start: no network; one folder for what kernels train.
+    """What tools/start/ does to each Python that the tests start: no network; one folder for what kernels train.
 
     The folder lives as long as the run of the tests, unless it was given: `COURSE_TRAINED=folder python3 tests/run.py …`
     """
     if not hasattr(config, "workerinput"):
         if not os.environ.get("COURSE_TRAINED"):
             config.trained = os.environ["COURSE_TRAINED"] = tempfile.mkdtemp()
-        places = [str(Path(__file__).parent / "trained_once"), os.environ.get("PYTHONPATH")]
+        places = [str(Path(__file__).parent / "tools" / "start"), os.environ.get("PYTHONPATH")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, places))
 
 
@@ -29,21 +31,52 @@ def pytest_unconfigure(config):
         shutil.rmtree(config.trained, ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     for item in items:
-        if type(item).__name__ == "IPyNbCell" or "browser" in item.keywords:
+        if type(item).__name__ == "IPyNbCell" or {"browser", "weekly"} & set(item.keywords):
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: turn(item.nodeid))  # a stable sort: within a piece the order stays
+        item.add_marker(pytest.mark.xdist_group(group(item.nodeid)))
+    items.sort(key=lambda item: place(item.nodeid))  # a stable sort: within a group the order stays
 
 
-def pytest_xdist_make_scheduler(config, log):
-    if config.getoption("dist") == "loadscope":
-        return Pieces(config, log)
+def number_of(nodeid):
+    """The number of the notebook that a test is about, 0 if it is about none."""
+    number = re.search(r"[/\[-](\d\d)[_\]]", nodeid)
+    return int(number.group(1)) if number else 0
+
+
+def place(nodeid):
+    """Where a test stands in the order: by kind; one lab after the other; late notebooks first, which compute longest."""
+    kind = next((i for i, start in enumerate(FIRST) if re.match(start, nodeid)), len(FIRST))
+    return kind, "lab3" in nodeid, -number_of(nodeid) if kind < 3 else 0
+
+
+def group(nodeid):
+    """What one worker runs in one go: a notebook, a module of tests, three tours of one browser, one test of Colab's."""
+    if nodeid.startswith("tests/colab/"):
+        return nodeid
+    if nodeid.startswith("tests/browser/"):
+        lab = re.search(r"lab\d", nodeid)
+        return f"{lab and lab.group()} {number_of(nodeid) // 3}"
+    return nodeid.split("::")[0]
 
 
 @pytest.fixture(autouse=True)
 def _automatic_device(monkeypatch):
     monkeypatch.delenv("COURSE_DEVICE", raising=False)
+
+
+@pytest.fixture
+def data_folder(tmp_path, monkeypatch):
+    """A folder in the place of data/, with one file in SHA256SUMS that nobody asks for."""
+    from helpers import data
+
+    (tmp_path / "SHA256SUMS").write_text("00ff  other.npz\n")
+    monkeypatch.setattr(data, "DATA", tmp_path)
+    data.data_file.cache_clear()
+    yield tmp_path
+    data.data_file.cache_clear()
 
 
 @pytest.fixture(scope="session")

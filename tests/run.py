@@ -2,10 +2,10 @@
 
     python3 tests/run.py                   # everything
     python3 tests/run.py -m "not slow"     # an answer in a minute
+    python3 tests/run.py -m weekly         # what only costs: stored tables trained again, all tours on the older widgets
     python3 tests/run.py tests/unit -k softmax    # what pytest understands is handed on
     python3 tests/run.py --offline notebooks      # with the network cut off (Linux), here the notebooks alone
     ATEN_CPU_CAPABILITY=default python3 tests/run.py notebooks    # as on a processor without vector instructions
-    COURSE_TOURS=all python3 tests/run.py tests/browser           # in the older browser all notebooks, not some
     python3.10 tests/run.py --environment oldest  # with the oldest versions that requirements.txt allows
     python3.13 tests/run.py --environment colab   # with Colab's versions
 
@@ -23,19 +23,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "notebooks"))
+sys.path[:0] = [str(ROOT / "notebooks"), str(ROOT / "tests" / "tools")]
+from common import find_browser  # noqa: E402
 from open import CONSTRAINTS, make_environment, run  # noqa: E402
 
 TESTS = ROOT / "tests"
 HERE = [ROOT / "requirements.txt", TESTS / "requirements.txt"]
 OTHERS = {"oldest": ".venv-oldest", "colab": ".venv-colab-versions"}
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # A network of its own, in which there is only the machine itself: kernels are spoken to over 127.0.0.1.
 CUT_OFF = ["unshare", "--net", "--map-current-user", "--keep-caps", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
-
-
-def find_browser():
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def install_browser():
@@ -75,13 +71,15 @@ def main(arguments):
     settings = {**os.environ, "JUPYTER_PLATFORM_DIRS": "1", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     settings.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # and if there are more all the same, they do not wait in a loop
     # For pytest itself; conftest.py gives it to what pytest starts, also where this file was not used.
-    settings["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS / "trained_once"), os.environ.get("PYTHONPATH")]))
+    settings["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(TESTS / "tools" / "start"), os.environ.get("PYTHONPATH")])
+    )
     settings.pop("PYTHONDONTWRITEBYTECODE", None)  # a hundred processes: what one has compiled, the others need not
     if chosen.environment:
         versions = TESTS / "environments" / f"{chosen.environment}.txt"
         python = make_environment(home / OTHERS[chosen.environment], HERE, [versions])
         settings["COURSE_COLAB_PYTHON"] = str(python)  # the Colab door is tried with these versions too
-        arguments = arguments if "-m" in arguments else ["-m", "not browser", *arguments]
+        arguments = arguments if "-m" in arguments else ["-m", "not browser and not weekly", *arguments]
     else:
         with ThreadPoolExecutor() as side_by_side:
             tests = side_by_side.submit(make_environment, home / ".venv-tests", HERE, [CONSTRAINTS])
@@ -95,7 +93,7 @@ def main(arguments):
         if not find_browser():
             print("No Chromium or Chrome was found: the browser tests are skipped (under CI=true they fail).")
     processes = min(os.cpu_count() or 2, 8) + ("not slow" not in arguments)
-    workers = [] if "-n" in arguments else ["-n", str(processes), "--dist", "loadscope", "--no-loadscope-reorder"]
+    workers = [] if "-n" in arguments else ["-n", str(processes), "--dist", "loadgroup", "--no-loadscope-reorder"]
     return run([*before, python, "-m", "pytest", *workers, *arguments], cwd=ROOT, env=settings)
 
 

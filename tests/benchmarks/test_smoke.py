@@ -4,7 +4,7 @@ import bench_sliders
 import pytest
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_sliders(capsys):
     times = bench_sliders.main(["--quick"])
     assert set(times) == {"interact + plt.show()", "live figure", "live figure, moving="}

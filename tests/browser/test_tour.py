@@ -1,8 +1,8 @@
 """A tour in a real browser: run all, then move every control of every notebook and see that something changes.
 
 The English edition on today's JupyterLab with ipywidgets 8; the Chinese one as on Colab: on JupyterLab 3.6 with its
-generation of widgets, ipywidgets 7.7.1, each notebook alone in a folder, the course a clone away. There, notebooks that
-have every kind of control between them (all with COURSE_TOURS=all); tests/colab/ moves the others' without a browser.
+generation of widgets, ipywidgets 7.7.1, each notebook alone in a folder, the course a clone away. There, the one that has
+every kind of control; the others weekly (tests/colab/ moves their controls in every run, without a browser).
 """
 
 import contextlib
@@ -10,10 +10,9 @@ import os
 import sys
 
 import pytest
-from common import ROOT, ZH, masters
+from common import ROOT, ZH, find_browser, masters
 from door import marks, push_to
 from lab import Panel, browser_page, copy_of_course, copy_without_outputs, open_and_run, server
-from run import find_browser
 from screenshots import photograph
 
 # For each text box, by its description: an entry that is good, and one that is not.
@@ -28,10 +27,16 @@ ENTRIES = {
     "Characters:": ("貓 妳 水", "hello"),
 }
 LABS = ["lab4-widgets8", "lab3-colab"]
-BETWEEN_THEM = (
-    {"00", "01", "05", "09", "10"} if os.environ.get("COURSE_TOURS") != "all" else {m.name[:2] for m in masters()}
-)
-TOURS = [(lab, master) for lab in LABS for master in masters() if lab == LABS[0] or master.name[:2] in BETWEEN_THEM]
+EVERY_KIND = "01"  # the number of the notebook that has sliders, boxes, menus and buttons
+
+
+def tours(*numbers):
+    """For a test of these notebooks: on both labs; on the older one weekly, but for the one that has every kind."""
+    weekly = lambda lab, number: [pytest.mark.weekly] if lab == LABS[1] and number != EVERY_KIND else []  # noqa: E731
+    pairs = [pytest.param(lab, n, id=f"{lab}-{n}", marks=weekly(lab, n)) for lab in LABS for n in numbers]
+    return pytest.mark.parametrize("lab, number", pairs, indirect=["lab"], scope="module")
+
+
 PICTURES = ROOT / "tests" / "screenshots"
 # How many live figures have a picture beside their widget: for pages without a kernel, which Colab's are not.
 STILL = """() => {
@@ -72,7 +77,7 @@ class Lab:
         return self.page
 
 
-@pytest.fixture(scope="module", params=LABS)
+@pytest.fixture(scope="module")
 def lab(request, tmp_path_factory, executable):
     """The English edition in its course, with today's widgets; the Chinese one, each notebook alone, as on Colab."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -91,9 +96,10 @@ def lab(request, tmp_path_factory, executable):
         yield Lab(request.param, page, folders)
 
 
-def test_the_plain_interact_of_00_redraws(lab):
+@tours("00")
+def test_plain_interact_redraws(lab, number):
     """In the notes' own way, without `live`: the word of the first slider moves, the picture of the second changes."""
-    page = lab.open("00")
+    page = lab.open(number)
     panels = page.locator(".widget-interact")
     assert panels.count() == 4  # shift, move, draw_sinc, draw_wave
     word, picture = panels.nth(0).locator("pre"), panels.nth(2).locator("img")
@@ -116,9 +122,10 @@ def press_right(page, panel, look):
     raise AssertionError(f"nothing changed: {before[:80]!r}")
 
 
-def test_the_game_of_05_steps_and_plays(lab):
+@tours("05")
+def test_the_game_steps_and_plays(lab, number):
     """step D and step G move one player only, play is seen as a film, reset begins again."""
-    page = lab.open("05")
+    page = lab.open(number)
     panel = Panel(page.locator(".course-live").filter(has=page.get_by_role("button", name="step D")))
     panel.box.scroll_into_view_if_needed()
     now = start = panel.look()
@@ -134,9 +141,10 @@ def test_the_game_of_05_steps_and_plays(lab):
     assert panel.changed(now)["words"] == start["words"]
 
 
-def test_the_canvas_of_09_is_really_drawn_on(lab):
+@tours("09")
+def test_the_canvas_is_really_drawn_on(lab, number):
     """A closed line drawn with the mouse reaches Python, which draws an animal from it; the pad can be cleared."""
-    page = lab.open("09")
+    page = lab.open(number)
     panel = Panel(page.locator(".course-live").filter(has=page.locator("canvas")))
     pad = panel.box.locator("canvas")
     pad.scroll_into_view_if_needed()
@@ -161,17 +169,15 @@ def test_the_canvas_of_09_is_really_drawn_on(lab):
     assert "0 points" in panel.look()["words"], "without the pen down, nothing is drawn"
 
 
-@pytest.mark.parametrize(
-    "lab, master", TOURS, ids=[f"{lab}-{master.stem}" for lab, master in TOURS], indirect=["lab"], scope="module"
-)
-def test_every_control_answers(lab, master):
-    page = lab.open(master.name[:2])
+@tours(*(master.name[:2] for master in masters()))
+def test_every_control_answers(lab, number):
+    page = lab.open(number)
     boxes = page.locator(".course-live")
     assert boxes.count() > 0
     tour = {"sliders": 0, "texts": 0, "menus": 0, "buttons": 0}
     PICTURES.mkdir(exist_ok=True)
     if lab.newest:
-        photograph(page, master.name[:2], PICTURES)
+        photograph(page, number, PICTURES)
     else:
         assert page.evaluate(STILL) == 0, "on Colab only the widget is sent"
     for n in range(boxes.count()):
@@ -182,7 +188,7 @@ def test_every_control_answers(lab, master):
         choose_from_menus(panel, tour)
         press_buttons(panel, tour)
         if lab.newest or n == 0:
-            panel.box.screenshot(path=PICTURES / f"{lab.name}-{master.stem}-{n}.png")
+            panel.box.screenshot(path=PICTURES / f"{lab.name}-{number}-{n}.png")
     print(tour)
     assert tour["sliders"] > 0
 
@@ -261,9 +267,10 @@ def press_buttons(panel, tour):
         tour["buttons"] += 1
 
 
-def test_the_hand_in_of_01_names_what_is_missing(lab):
+@tours("01")
+def test_the_hand_in_names_what_is_missing(lab, number):
     """The parts that are still the template are named, the finished ones are packed."""
-    page = lab.open("01")
+    page = lab.open(number)
     code = "def my_softmax(scores):\n    powers = np.exp(scores - max(scores))\n    return powers / powers.sum()"
     page.evaluate(
         "code => { jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({code, store_history: true}) }",

@@ -66,7 +66,7 @@ def door(tmp_path, monkeypatch, python, remote):
 def test_a_notebook_alone_runs_each_cell_twice(master, tmp_path, monkeypatch, colab_python, remote):
     """The Chinese edition; what it says, both times, is what is stored.
 
-    A training that begins as nbval's did is read, not done again (trained_once/): had the first run of a cell changed
+    A training that begins as nbval's did is read, not done again (tools/start/): had the first run of a cell changed
     what the second begins with, it would train anew, and say something else.
     """
     empty, kernel = door(tmp_path, monkeypatch, colab_python, remote)

@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 ZH = NOTEBOOKS / "zh-TW"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
 def masters():
@@ -34,3 +36,8 @@ def repository():
     """The repository's address as OWNER/NAME, from the one place where it stands."""
     settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     return re.search(r"^repository = \"(.+)\"$", settings, re.MULTILINE).group(1)
+
+
+def find_browser():
+    """The path of Chromium or Chrome, or None."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)

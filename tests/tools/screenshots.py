@@ -11,11 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import ROOT, masters
-
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
-from lab import browser_page, copy_of_course, open_and_run, server  # noqa: E402
-from run import find_browser  # noqa: E402
+from common import ROOT, find_browser, masters
+from lab import browser_page, copy_of_course, open_and_run, server
 
 BEST = {
     "00": "sinc-live-run",

@@ -331,7 +331,7 @@ def test_the_stored_table_of_characters_belongs_to_the_page(fonts):
         assert np.array(lines).shape == (3, 4 if arm == "with pairs" else 9)
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_one_line_of_the_stored_table_made_again(fonts):
     """Pix2Pix with seed 0: the four numbers within what training scatters between machines."""
     game = fonts["make_pairs"](0, fonts["FONTS"]["pair steps"])
@@ -447,7 +447,7 @@ def test_brown_by_hand(painted):
         assert abs(n["brown"](picture, part) - answer) < 1e-5
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_one_cell_of_the_stored_leaks_made_again(painted):
     """In the mixed world the ground stays, in the sorted one it does not: seed 0 of each, as stored."""
     for world in ("mixed grounds", "nine of ten sorted"):

@@ -250,7 +250,7 @@ def test_the_part_of_the_gap_by_hand():
     assert names["closed"][4] == pytest.approx((hard - soft) / (hard - teachers)) and 0.55 < names["closed"][4] < 0.65
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_one_cell_of_the_stored_table_is_recomputed():
     table = stored()
     names = {**LIBRARIES, **CORE, "load_pictures": load_pictures}

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from rebuild import face_judge as training
-from rebuild.judges import errors
 
+from data.rebuild import face_judge as training
+from data.rebuild.judges import errors
 from helpers import (
     CourseError,
     data_file,

@@ -271,6 +271,6 @@ def test_the_stored_table_was_made_with_the_settings_of_the_page():
         assert part > 0.4 and classes >= 9 and 2 < distance < 100 and abs(sharp - 1) < 0.2
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_one_row_of_the_stored_table_trained_again():
     assert abs(school(seed=1) - stored()["values"]["1"][0]) < 0.1

@@ -1,11 +1,8 @@
 """Self-checks, the one-sentence error, and files that are checked before they are read."""
 
-import hashlib
-
 import pytest
 
-from helpers import CourseError, check, data_file
-from helpers import data as data_module
+from helpers import CourseError, check, data, data_file
 
 
 def test_check(capsys):
@@ -19,42 +16,34 @@ def test_an_error_is_shown_as_one_sentence():
     assert CourseError("Do this.")._render_traceback_() == ["✗ Do this."]
 
 
-@pytest.fixture
-def data(tmp_path, monkeypatch):
-    (tmp_path / "a.txt").write_bytes(b"content")
-    (tmp_path / "SHA256SUMS").write_text(f"{hashlib.sha256(b'content').hexdigest()}  a.txt\n")
-    monkeypatch.setattr(data_module, "DATA", tmp_path)
+def test_data_files_are_checked(data_folder):
+    (data_folder / "a.txt").write_bytes(b"content")
+    data.write_sum("a.txt")
+    assert data_file("a.txt") == data_folder / "a.txt"
     data_file.cache_clear()
-    yield tmp_path
-    data_file.cache_clear()
-
-
-def test_data_files_are_checked(data):
-    assert data_file("a.txt") == data / "a.txt"
-    data_file.cache_clear()
-    (data / "a.txt").write_bytes(b"changed")
+    (data_folder / "a.txt").write_bytes(b"changed")
     with pytest.raises(CourseError, match=r"data/a.txt is damaged or was changed .*fetch the course again"):
         data_file("a.txt")
-    (data / "a.txt").unlink()
+    (data_folder / "a.txt").unlink()
     with pytest.raises(CourseError, match=r"data/a.txt is missing"):
         data_file("a.txt")
-    (data / "b.txt").write_bytes(b"new")
+    (data_folder / "b.txt").write_bytes(b"new")
     with pytest.raises(CourseError, match=r"data/b.txt stands in no line"):
         data_file("b.txt")
     for damaged in (b"deadbeef", b"\xff\xfe"):
-        (data / "SHA256SUMS").write_bytes(damaged)
+        (data_folder / "SHA256SUMS").write_bytes(damaged)
         with pytest.raises(CourseError, match=r"data/SHA256SUMS is damaged: fetch"):
             data_file("b.txt")
-    (data / "SHA256SUMS").unlink()
+    (data_folder / "SHA256SUMS").unlink()
     with pytest.raises(CourseError, match=r"data/SHA256SUMS is missing"):
         data_file("b.txt")
 
 
 def test_every_data_file_has_a_sum_and_a_line_in_the_datasheet():
-    datasheet = (data_module.DATA / "README.md").read_text(encoding="utf-8")
-    for path in data_module.DATA.iterdir():
+    datasheet = (data.DATA / "README.md").read_text(encoding="utf-8")
+    for path in data.DATA.iterdir():
         if path.suffix not in {".md", ".txt"} and path.is_file() and path.name != "SHA256SUMS":
             assert data_file(path.name) == path
             assert f"`{path.name}`" in datasheet
-    for path in [*data_module.DATA.glob("results/*"), *data_module.DATA.glob("weights/*")]:
+    for path in [*data.DATA.glob("results/*"), *data.DATA.glob("weights/*")]:
         assert data_file(f"{path.parent.name}/{path.name}") == path and f"`{path.name}`" in datasheet

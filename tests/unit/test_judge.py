@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from rebuild import digit_judge as training
-from rebuild.judges import errors
 
+from data.rebuild import digit_judge as training
+from data.rebuild.judges import errors
 from helpers import data_file, digit_judge, frechet_distance, load_pictures, recognised, rows
 
 

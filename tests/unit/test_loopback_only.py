@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 
-import loopback_only
 import pytest
 from common import ROOT
+from start import loopback_only
+
+START = str(ROOT / "tests" / "tools" / "start")
 
 
 @pytest.mark.parametrize("address", [("127.0.0.1", 80), ("::1", 80, 0, 0), ("localhost", 80), "/run/a.socket", None])
@@ -23,10 +25,10 @@ def test_others_may_not(event, address):
 
 def test_a_started_python_has_the_hook_and_is_told_before_anything_is_sent():
     code = "import sys; sys.audit('socket.connect', None, ('192.0.2.1', 80))"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "trained_once")}
+    environment = {**os.environ, "PYTHONPATH": START}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert "this wants to reach 192.0.2.1" in done.stderr and done.returncode == 1
 
 
 def test_the_tests_put_the_hook_before_every_python():
-    assert str(ROOT / "tests" / "trained_once") in os.environ["PYTHONPATH"].split(os.pathsep)
+    assert START in os.environ["PYTHONPATH"].split(os.pathsep)

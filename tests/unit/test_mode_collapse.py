@@ -501,7 +501,7 @@ def test_stored_table_keeps_its_promises():
     assert any(r[:, 0].mean() >= 24.5 for r in results["grid, longer"].values())
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_a_cell_of_the_stored_table_computed_anew():
     """Two seeds of one loss on the ring, at full length: within what 16 seeds scatter."""
     race = stored_table()["values"]["ring"]

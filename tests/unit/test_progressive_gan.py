@@ -317,7 +317,7 @@ def test_the_stored_table_was_made_with_the_settings_of_the_page(table):
     assert (direct[:, 1, 0] == growing[:, -1, 0]).all(), "not as many pictures"
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_two_stages_of_the_stored_table_trained_again(table):
     stored, page = table
     was = stored["values"]["growing, all parts"][1]

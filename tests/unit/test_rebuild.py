@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from common import ROOT
 from PIL import Image, ImageFont
-from rebuild import command, comparing, faces, glyphs, judges, packages, pictures, poems
 
+from data.rebuild import command, comparing, faces, glyphs, judges, packages, pictures, poems
 from helpers import CourseError, data_file, digit_judge
 from helpers import data as data_module
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-import trained_once
 from common import ROOT
 from core_games import make_game
 from jupyter_client.manager import start_new_kernel
+from start import trained_once
 
 from helpers import training
 

@@ -15,7 +15,7 @@ import loopback_only, trained_once
 loopback_only.install()
 trained_once.install()
 '''
-TRAINED_ONCE = ROOT / "tests" / "trained_once"
+START = ROOT / "tests" / "tools" / "start"
 
 
 def push_to(folder):
@@ -49,5 +49,5 @@ def marks(folder, remote):
         "COLAB_RELEASE_TAG": "release-colab",
         "GIT_CONFIG_GLOBAL": str(config),
         "COURSE_TRAINED_READ": "1",
-        "PYTHONPATH": os.pathsep.join(map(str, (start, TRAINED_ONCE))),
+        "PYTHONPATH": os.pathsep.join(map(str, (start, START))),
     }

@@ -1,4 +1,4 @@
-"""Shipped weights: what is written can be read, and what is damaged, foreign or differently made is refused unread."""
+"""Stored tables and shipped weights: what is written can be read; what is damaged or made otherwise is refused."""
 
 import hashlib
 
@@ -7,19 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import CourseError, data_file, load_weights, save_weights
+from helpers import CourseError, full_budget, load_results, load_weights, save_results, save_weights
 from helpers import data as data_module
 
 SETTINGS = {"steps": 3, "betas": (0.0, 0.99)}
-
-
-@pytest.fixture
-def data(tmp_path, monkeypatch):
-    (tmp_path / "SHA256SUMS").write_text("00ff  other.npz\n")
-    monkeypatch.setattr(data_module, "DATA", tmp_path)
-    data_file.cache_clear()
-    yield tmp_path
-    data_file.cache_clear()
 
 
 def network(seed, width=4):
@@ -27,7 +18,7 @@ def network(seed, width=4):
     return nn.Sequential(nn.Linear(3, width), nn.BatchNorm1d(width), nn.Linear(width, 1))
 
 
-def test_what_is_saved_is_loaded_to_half_precision(data):
+def test_what_is_saved_is_loaded_to_half_precision(data_folder):
     kept, other, x = network(0), network(1), torch.randn(5, 3)
     for _ in range(2):  # the second time it is replaced
         save_weights("08_x", {"G": kept, "D": other}, SETTINGS)
@@ -40,21 +31,21 @@ def test_what_is_saved_is_loaded_to_half_precision(data):
         for weight, before in zip(loaded[net].parameters(), mine.parameters(), strict=True):
             assert weight.dtype == torch.float32 and torch.equal(weight, before.half().float())
     assert loaded["G"][1].num_batches_tracked.dtype == torch.int64
-    names = [line.split()[1] for line in (data / "SHA256SUMS").read_text().splitlines()]
+    names = [line.split()[1] for line in (data_folder / "SHA256SUMS").read_text().splitlines()]
     assert names == ["other.npz", "weights/08_x.safetensors"]
 
 
-def test_one_module_needs_no_name_and_the_file_has_two_bytes_a_number(data):
+def test_one_module_needs_no_name_and_the_file_has_two_bytes_a_number(data_folder):
     save_weights("08_x", nn.Linear(1000, 100), {})
     assert isinstance(load_weights("08_x", nn.Linear(1000, 100), {}), nn.Linear)
-    assert 200_000 < (data / "weights" / "08_x.safetensors").stat().st_size < 202_000
+    assert 200_000 < (data_folder / "weights" / "08_x.safetensors").stat().st_size < 202_000
 
 
-def test_the_same_weights_give_the_same_bytes(data):
+def test_the_same_weights_give_the_same_bytes(data_folder):
     sums = set()
     for _ in range(3):
         save_weights("08_x", {"G": network(0), "D": network(1)}, SETTINGS | {"a": 1, "b": 2})
-        sums.add(hashlib.sha256((data / "weights" / "08_x.safetensors").read_bytes()).hexdigest())
+        sums.add(hashlib.sha256((data_folder / "weights" / "08_x.safetensors").read_bytes()).hexdigest())
     assert len(sums) == 1
 
 
@@ -67,7 +58,7 @@ def refused(match, net, settings=SETTINGS):
     assert all(torch.equal(weight, old) for weight, old in zip(net.parameters(), before, strict=True))
 
 
-def test_other_settings_other_networks_and_other_names_are_refused(data):
+def test_other_settings_other_networks_and_other_names_are_refused(data_folder):
     save_weights("08_x", network(0), SETTINGS)
     refused(r"other settings \(steps\); COURSE_BUDGET=full makes it anew", network(1), SETTINGS | {"steps": 4})
     refused(r"other settings \(channels\)", network(1), SETTINGS | {"channels": 8})
@@ -78,16 +69,16 @@ def test_other_settings_other_networks_and_other_names_are_refused(data):
         load_weights("09_y", network(1), SETTINGS)
 
 
-def test_a_damaged_file_is_refused(data):
+def test_a_damaged_file_is_refused(data_folder):
     save_weights("08_x", network(0), SETTINGS)
-    path = data / "weights" / "08_x.safetensors"
+    path = data_folder / "weights" / "08_x.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     refused("damaged", network(1))
 
 
 @pytest.mark.parametrize("foreign", ["text", "npz", "safetensors of somebody else"])
-def test_a_foreign_file_is_refused_even_with_the_right_sum(data, foreign):
-    path = data / "weights" / "08_x.safetensors"
+def test_a_foreign_file_is_refused_even_with_the_right_sum(data_folder, foreign):
+    path = data_folder / "weights" / "08_x.safetensors"
     path.parent.mkdir()
     if foreign == "text":
         path.write_text("not weights")
@@ -102,10 +93,40 @@ def test_a_foreign_file_is_refused_even_with_the_right_sum(data, foreign):
     refused("was not written by save_weights", network(1))
 
 
-def test_numbers_that_half_precision_cannot_hold_are_refused(data):
+def test_numbers_that_half_precision_cannot_hold_are_refused(data_folder):
     for bad in (1e5, float("nan")):
         net = nn.Linear(1, 1)
         nn.init.constant_(net.weight, bad)
         with pytest.raises(CourseError, match=r"net\.weight has numbers that half precision cannot hold"):
             save_weights("08_x", net, {})
-    assert not (data / "weights").exists()
+    assert not (data_folder / "weights").exists()
+
+
+# Tables
+
+
+def test_a_table_is_loaded_as_it_was_saved(data_folder):
+    for value in (0.5, 0.25):  # the second time it is replaced
+        save_results("04_x", {"seeds": 10}, {"errors": [value]}, 90)
+        table = load_results("04_x")
+        assert table["settings"] == {"seeds": 10} and table["values"] == {"errors": [value]} and table["minutes"] == 1.5
+        assert "torch" in table["versions"]
+    assert [line.split()[1] for line in (data_folder / "SHA256SUMS").read_text().splitlines()] == [
+        "other.npz",
+        "results/04_x.json",
+    ]
+
+
+def test_a_changed_table_is_refused(data_folder):
+    save_results("04_x", {}, {"errors": [0.5]}, 1)
+    path = data_folder / "results" / "04_x.json"
+    path.write_text(path.read_text().replace("0.5", "0.4"))
+    with pytest.raises(CourseError, match="damaged"):
+        load_results("04_x")
+
+
+def test_the_budget_is_asked_of_the_environment(monkeypatch):
+    monkeypatch.delenv("COURSE_BUDGET", raising=False)
+    assert not full_budget()
+    monkeypatch.setenv("COURSE_BUDGET", "full")
+    assert full_budget()
