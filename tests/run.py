@@ -4,6 +4,7 @@
     python3 tests/run.py -m "not slow"     # an answer in a minute
     python3 tests/run.py -m weekly         # what only costs: stored tables trained again, all tours on the older widgets
     python3 tests/run.py tests/unit -k softmax    # what pytest understands is handed on
+    python3 tests/run.py --sudo                   # may install Chromium with sudo, where you are not root
     python3 tests/run.py --offline notebooks      # with the network cut off (Linux), here the notebooks alone
     ATEN_CPU_CAPABILITY=default python3 tests/run.py notebooks    # as on a processor without vector instructions
     python3.10 tests/run.py --environment oldest  # with the oldest versions that requirements.txt allows
@@ -34,17 +35,22 @@ OTHERS = {"oldest": ".venv-oldest", "colab": ".venv-colab-versions"}
 CUT_OFF = ["unshare", "--net", "--map-current-user", "--keep-caps", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
 
 
-def install_browser():
-    """Install Chromium and a Chinese font with Debian's packages, where that is ours to do."""
+def install_browser(sudo):
+    """Install Chromium and a Chinese font with Debian's packages, where that is ours to do: for root, or with --sudo."""
     if find_browser() or not shutil.which("apt-get"):
         return
-    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    print("Installing Chromium for the browser tests …", flush=True)
+    packages = ["chromium", "fonts-noto-cjk"]
+    if os.geteuid() and not sudo:
+        print(
+            f"Chromium is not installed: `sudo apt-get install {' '.join(packages)}` does it, --sudo lets this command do it."
+        )
+        return
+    before = ["sudo"] if os.geteuid() else []
+    print(f"Installing {' and '.join(packages)} on this machine with {' '.join([*before, 'apt-get'])} …", flush=True)
     quiet = {"stdout": subprocess.DEVNULL, "check": False, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
     try:
-        subprocess.run([*sudo, "apt-get", "update"], **quiet)
-        packages = ["chromium", "fonts-noto-cjk"]
-        subprocess.run([*sudo, "apt-get", "install", "-y", "--no-install-recommends", *packages], **quiet)
+        subprocess.run([*before, "apt-get", "update"], **quiet)
+        subprocess.run([*before, "apt-get", "install", "-y", "--no-install-recommends", *packages], **quiet)
     except OSError as error:
         print(f"Chromium could not be installed ({error}).")
 
@@ -63,6 +69,7 @@ def main(arguments):
     parser = argparse.ArgumentParser(usage="see the top of tests/run.py", allow_abbrev=False, add_help=False)
     parser.add_argument("--environment", choices=OTHERS)
     parser.add_argument("--offline", action="store_true")
+    parser.add_argument("--sudo", action="store_true")
     chosen, arguments = parser.parse_known_args(arguments)
     before = cut_off() if chosen.offline else []
     home = Path(os.environ.get("COURSE_ENVIRONMENTS", ROOT))
@@ -84,7 +91,7 @@ def main(arguments):
         with ThreadPoolExecutor() as side_by_side:
             tests = side_by_side.submit(make_environment, home / ".venv-tests", HERE, [CONSTRAINTS])
             if "not slow" not in arguments:
-                browser = side_by_side.submit(install_browser)
+                browser = side_by_side.submit(install_browser, chosen.sudo)
                 wanted = [TESTS / "colab" / "requirements.txt"]
                 colab = side_by_side.submit(make_environment, home / ".venv-colab", wanted, [CONSTRAINTS])
                 settings["COURSE_COLAB_PYTHON"] = str(colab.result())

@@ -43,13 +43,6 @@ def test_titles_readmes_and_the_measured_table_give_the_same_times():
             assert row.endswith(f"| {seconds} {unit} |"), f"{readme}, {path.name}"
 
 
-def test_open_knows_what_there_is():
-    done = subprocess.run(
-        [sys.executable, ROOT / "notebooks" / "open.py", "77"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1 and done.stderr.startswith("There is no notebook 77; there are: 00, 01")
-
-
 @pytest.mark.parametrize("name", ["requirements.txt", "tests/requirements.txt"])
 def test_requirements_are_ranges_never_pins(name):
     lines = lines_of(ROOT / name)
