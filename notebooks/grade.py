@@ -17,6 +17,7 @@ Students' code runs on Linux only, where a probe finds that it is locked in. Els
 
 import argparse
 import csv
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -150,6 +151,9 @@ class Grader:
         )
         hand_in.seen, hand_in.ran = seen_of(answer), {}
         seen = hand_in.seen
+        if seen["notebook"] and is_the_page(seen["notebook"]["cells"]):  # its parts have been taken out of it already
+            seen["extra"].append(f"{seen['notebook']['name']} (the course's page)")
+            seen["notebook"], seen["notebook_code"] = None, None
         hand_in.problems += seen["problems"]
         code = seen["parts"]["code"]
         cells = seen["notebook"]["cells"] if seen["notebook"] else []
@@ -214,6 +218,20 @@ class Grader:
                 sandbox.close()
         if finished < len(hand_ins):
             sys.exit(f"{len(hand_ins) - finished} hand-ins could not be looked at: give the same command again.")
+
+
+@functools.lru_cache
+def cells_of_the_page():
+    """What stands in the code cells of the course's page 01, without blanks."""
+    path = next((ROOT / "notebooks").glob("01_*.ipynb"))
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return {"".join("".join(cell["source"]).split()) for cell in cells if cell["cell_type"] == "code"}
+
+
+def is_the_page(cells):
+    """Whether a notebook is the course's page with a few cells filled in: it trains for a minute, and shows nothing new."""
+    code = ["".join(text.split()) for kind, text in cells if kind == "code" and text.strip()]
+    return sum(text in cells_of_the_page() for text in code) > len(code) / 2
 
 
 def seen_of(answer):

@@ -52,12 +52,24 @@ PROMPTS = [
     "I know Python lists only. Teach me softmax with three dishes as the example, and let me change the numbers.",
     "Teach me softmax in Colab, section by section, with Markdown explanations.",
     "把 Softmax 講成分蛋糕的故事，再給我一個可以拉的滑桿，我想看溫度的影響。",
+    "Explain why the exponential and not the square, with a table of both, then quiz me three times.",
+    "我數學不好。請先不要用公式，從投票開始講，最後才給我公式，並且畫長條圖。",
+    "Make a notebook of ten cells on softmax. After each cell ask me what I expect before I run it.",
+    "請假裝你是小學老師，用五個分數當例子，示範溢位是怎麼發生的，以及怎麼避免。",
 ]
 DISCOVERIES = [
     "溫度從 1 降到 0.5 的時候，第一名從 0.705 變成 0.879，比我想的多很多。",
     "With 0.5, 0.4, 0.1 the winner gets only 0.388, less than it had: softmax does not always pull apart.",
     "三個一樣的分數都拿到 0.333，就算把它們全部加 100 也一樣。",
     "At T = 10 the five shares are all between 0.17 and 0.24, nearly equal.",
+    "最大的分數只多 2，就變成 7.389 倍，差距一樣、倍數就一樣。",
+    "The loser of 1000 against 0 gets exactly 0, not just something small; at 700 it was still 1e-304.",
+    "多放一個很高的第三個選項，前兩個的比值還是 2.718，完全沒有變。",
+    "I multiplied all scores by 3 and got the same picture as with temperature 0.333.",
+    "負的分數也可以：−5 還是拿得到 0.0018，不會變成零。",
+    "Ten equal scores and one that is ahead by 2.3: the leader gets one half of everything.",
+    "把輸出再做一次 softmax，大家就越來越平均，第四次之後都是 0.33。",
+    "When I raised the second score by 1 the others all fell by the same part, 27 percent each.",
 ]
 
 
@@ -102,9 +114,9 @@ def odd_zips():
         archive.writestr(link, "/etc/passwd")
         archive.writestr("../../../tmp/owned.txt", "x")
         archive.writestr("/tmp/owned.txt", "x")
-        archive.writestr("discovery.txt", DISCOVERIES[0])
+        archive.writestr("discovery.txt", "四比一的時候是 0.953。")
     odd["links and paths"] = out.getvalue()
-    inner = pack("", PROMPTS[1], CODES["right"], DISCOVERIES[1])
+    inner = pack("", PROMPTS[2], CODES["right"], "Three zips deep, and 0.665 for a lead of one.")
     for level in range(3):
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w") as archive:
@@ -147,47 +159,42 @@ def make_class(folder, seed=0):
 
     for place in range(8):
         code = [CODES["right"], CODES["with torch"]][place % 2]
-        words = [p.replace("一步一步", f"分成 {place + 3} 步") for p in PROMPTS], DISCOVERIES
-        hand_in(
-            pack(
-                f"{110_000_001 + place}",
-                words[0][place % 4],
-                code,
-                f"{words[1][place % 4]} ({chance.randint(100, 999)})",
-            )
-        )
-    for kind in ("naive", "template", "syntax", "needs scipy"):
-        hand_in(
-            pack(
-                "",
-                chance.choice(PROMPTS),
-                CODES[kind],
-                f"T = {chance.uniform(0.2, 3):.2f} gave {chance.uniform(0.4, 0.9):.3f}, which I did not expect",
-            )
-        )
-    hand_in(pack("", PROMPTS[0], CODES["right"], "我什麼都沒發現，隨便寫寫 123456"))
+        hand_in(pack(f"{110_000_001 + place}", PROMPTS[place], code, DISCOVERIES[place]))
+    for place, kind in enumerate(("naive", "template", "syntax", "needs scipy"), 8):
+        hand_in(pack("", PROMPTS[2], CODES[kind], DISCOVERIES[place]))
+    hand_in(pack("", PROMPTS[2], CODES["right"], "我什麼都沒發現，隨便寫寫 123456"))
     hand_in(pack("", "hi", CODES["right"], "It adds up to 1."))
-    hand_in(pack("", PROMPTS[3], None, DISCOVERIES[2], [("my_own.ipynb", OWN)]))
+    hand_in(pack("", PROMPTS[2], None, "我的滑桿拉到 5 的時候，第一條長條到了 0.98。", [("my_own.ipynb", OWN)]))
     hand_in(
-        pack("", PROMPTS[3], None, DISCOVERIES[3], [("link.txt", "https://colab.research.google.com/drive/0000000000")])
+        pack(
+            "",
+            PROMPTS[2],
+            None,
+            "Sliders: 4 against 1 is 0.953, and 40 against 10 is 1.000.",
+            [("link.txt", "https://colab.research.google.com/drive/0000000000")],
+        )
     )
     copied = "我試了五個分數 4、2、0、−2、−4，最大的拿到 0.865，最小的只剩 0.0003，差了將近三千倍，這是我沒有想到的。"
-    hand_in(pack("", PROMPTS[1], CODES["long"], copied))
+    hand_in(pack("", "從頭教我 softmax，用便利商店的例子，每一步停下來問我懂不懂。", CODES["long"], copied))
     renamed = (
         CODES["long"].replace("numbers", "xs").replace("powers", "es").replace("# first the largest one", "# mine")
     )
     hand_in(pack("", PROMPTS[2], renamed, copied.replace("這是我沒有想到的", "我真的沒有想到")))
-    hand_in(big5_zip(PROMPTS[0], DISCOVERIES[0]))
+    hand_in(big5_zip("請用繁體中文教我 softmax", "把五個分數都乘以二，最大的從 0.5 變成 0.74。"))
     again = hand_in(pack("", "hello teacher", CODES["template"], "later"), "{0}_LATE_{1}_700001_softmax_homework.zip")
-    hand_in(pack("", PROMPTS[1], CODES["right"], DISCOVERIES[1]), "{0}_LATE_{1}_700002_softmax_homework-1.zip", again)
+    hand_in(
+        pack("", PROMPTS[2], CODES["right"], "I was late, but saw 0.881 for a lead of two."),
+        "{0}_LATE_{1}_700002_softmax_homework-1.zip",
+        again,
+    )
     hand_in(OWN, "{0}_{1}_700003_my_notebook.ipynb")
-    for code in HOSTILE.values():
+    for place, code in enumerate(HOSTILE.values()):
         hand_in(
             pack(
                 "",
-                chance.choice(PROMPTS),
+                PROMPTS[2],
                 code,
-                f"I saw {chance.uniform(0.1, 0.9):.3f} where I expected a half, at temperature 2",
+                f"{place + 3} scores, {chance.choice(DISCOVERIES)[: 9 + place]} {chance.random():.3f}",
             )
         )
     for data in odd_zips().values():

@@ -156,13 +156,22 @@ def right_answer(scores):
     return [power / sum(powers) for power in powers]
 
 
-def is_right(answer, scores):
-    """Whether what came back (a stranger's word) is the softmax of `scores`."""
+def numbers_in(answer):
+    """The numbers in an answer, as floats; none where there is anything else among them (it is a stranger's word)."""
     values = answer.get("values")
-    wanted = right_answer(scores)
-    if answer.get("shape") != [len(scores)] or not isinstance(values, list) or len(values) != len(wanted):
+    try:
+        kinds = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+        return [float(value) for value in values] if kinds else []
+    except OverflowError:  # an integer of a thousand digits
+        return []
+
+
+def is_right(answer, scores):
+    """Whether what came back is the softmax of `scores`."""
+    values, wanted = numbers_in(answer), right_answer(scores)
+    if answer.get("shape") != [len(scores)] or len(values) != len(wanted):
         return False
-    return all(type(v) in (int, float) and abs(v - w) <= 1e-6 + 1e-5 * w for v, w in zip(values, wanted, strict=True))
+    return all(abs(v - w) <= 1e-6 + 1e-5 * w for v, w in zip(values, wanted, strict=True))
 
 
 @dataclass
@@ -248,9 +257,8 @@ def compare(answers, groups, rubric):
         elif isinstance(wrong[1].get("error"), str):
             reasons.append(("code_error", name, shown(wrong[0]), wrong[1]["error"][:200]))
         else:
-            given = wrong[1].get("values")
-            numbers = given if isinstance(given, list) and all(type(v) in (int, float) for v in given) else []
-            reasons.append(("code_wrong", name, shown(wrong[0]), shown(right_answer(wrong[0])), shown(numbers)))
+            given, wanted = shown(numbers_in(wrong[1])), shown(right_answer(wrong[0]))
+            reasons.append(("code_wrong", name, shown(wrong[0]), wanted, given))
     return points, reasons, same
 
 

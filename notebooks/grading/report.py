@@ -53,6 +53,8 @@ def number(points):
 def reasons_of(row):
     """The reasons of all parts in the student's language, a line for each part."""
     language = row["language"]
+    if all(row["parts"][part].reasons == [("unread",)] for part in PARTS):
+        return [say(key, language, *values) for key, *values in [("unread",), *row["notes"]]]
     lines = []
     for part in PARTS:
         words = " ".join(say(key, language, *values) for key, *values in row["parts"][part].reasons)
@@ -113,13 +115,13 @@ def line_of(row):
     look = "".join(f'<div class="look">{text_of(words)}</div>' for words in row["look"])
     late = " · late 遲交" if row["late"] else ""
     parts, said = row["seen"]["parts"], row["printed"]
-    body = "".join(part_of(LABELS[part], parts.get(part, "")) for part in PARTS) + link_of(parts.get("link", ""))
+    body = "".join(part_of(LABELS[part], parts.get(part, "")) for part in PARTS)
     body += part_of("printed 印出來的", said) + part_of("other files 其他檔案", "\n".join(row["seen"].get("extra", [])))
     reasons = "<br>".join(text_of(line) for line in reasons_of(row))
     return (
         f'<tr><td><b>{text_of(row["number"] or row["name"])}</b><br><span class="quiet">{text_of(row["name"])}{late}</span></td>{marks}'
         f'<td class="n{"" if row["total"] is not None else " open"}">{number(row["total"]) or "?"}</td>'
-        f"<td>{look}{reasons}<details><summary>what was handed in 作業內容</summary>{body}</details></td></tr>"
+        f"<td>{look}{reasons}{link_of(parts.get('link', ''))}<details><summary>what was handed in 作業內容</summary>{body}</details></td></tr>"
     )
 
 
@@ -134,6 +136,17 @@ def group_of(group):
     )
 
 
+def discovery_of(row):
+    words = row["seen"]["parts"].get("discovery", "").strip()
+    shown = words if len(words) <= 600 else words[:600] + " …"
+    points = number(row["parts"]["discovery"].points) or "?"
+    return (
+        f'<tr><td>{text_of(row["number"] or row["name"])}</td><td class="n">{points}</td><td>{text_of(shown)}</td></tr>'
+        if words
+        else ""
+    )
+
+
 def write_html(rows, groups, about, path):
     """`about`: {"folder", "protection", "full", "seconds", "command"}. The rows come sorted, what needs you most first."""
     totals = sorted(row["total"] for row in rows if row["total"] is not None)
@@ -145,6 +158,7 @@ def write_html(rows, groups, about, path):
     ]  # fmt: skip
     table = "".join(line_of(row) for row in rows)
     alike = "".join(group_of(group) for group in groups) or '<tr><td colspan="3">none 沒有</td></tr>'
+    told = "".join(discovery_of(row) for row in sorted(rows, key=lambda row: row["seen"]["parts"].get("discovery", "")))
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"><meta name="referrer" content="no-referrer">
@@ -157,6 +171,8 @@ def write_html(rows, groups, about, path):
 <h2>Hand-ins, what needs you first 需要您看的排在前面</h2>
 <table><thead><tr><th>student 學號</th><th class="n">prompt<br>提示詞</th><th class="n">code<br>程式</th><th class="n">discovery<br>發現</th>
 <th class="n">total<br>總分</th><th>reasons 評語</th></tr></thead><tbody>{table}</tbody></table>
+<h2>Discoveries, to read in one go 所有的發現</h2><p class="quiet">By their first words, so that alike ones stand together. Whether they are true is yours to say. 照開頭的字排列，相似的會排在一起；對不對由您判斷。</p>
+<table><tbody>{told}</tbody></table>
 <h2>Alike 相似的作業</h2><p class="quiet">Nobody loses points for this; read them side by side. 不會因此扣分，請您對照著看。</p>
 <table><thead><tr><th>part</th><th>how 怎麼相似</th><th>who 誰</th></tr></thead><tbody>{alike}</tbody></table></body></html>
 """

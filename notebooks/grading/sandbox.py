@@ -199,11 +199,11 @@ class Protection:
     def sentence(self):
         if self.possible is None:
             return "Protection: none that can be tried on this system."
-        means = ["files, processes and network of its own"] if self.namespaces else []
-        means += ["a view of Python's files only (Landlock)"] if "landlock" in self.works else []
-        means += ["a user of its own"] if "user" in self.works else []
-        means += ["a filter of system calls"] if "filter" in self.works else []
-        means += ["limits on time, memory and output"]
+        means = ["with files, processes and a network of its own"] if self.namespaces else []
+        means += ["with a view of Python's files only (Landlock)"] if "landlock" in self.works else []
+        means += ["as a user of its own"] if "user" in self.works else []
+        means += ["behind a filter of system calls"] if "filter" in self.works else []
+        means += ["under limits on time, memory and output"]
         could = [words for danger, words in DANGERS.items() if self.possible[danger]]
         could_not = [words for danger, words in DANGERS.items() if not self.possible[danger]]
         tried = (
@@ -213,7 +213,7 @@ class Protection:
         )
         if could:
             tried += f"; it COULD {', '.join(could)}"
-        return f"Protection: student code runs in {', '.join(means)}; {tried}."
+        return f"Protection: student code runs {', '.join(means)}; {tried}."
 
 
 def probe(folder, without=()):

@@ -11,6 +11,7 @@ import pytest
 from common import ZH, masters, repository
 from door import marks, push_to
 from kernels import kernel_for, run, text_of
+from quiz_answers import answers_of
 
 MOVE_ALL = """
 def _move_all():  # in a function: a name of its own would be a name of the notebook's
@@ -22,13 +23,16 @@ def _move_all():  # in a function: a name of its own would be a name of the note
     quizzes = [panel for panel in panels if panel.text.startswith("1. not answered yet")]
     assert quizzes
     for quiz in quizzes:
+        right = []
         for place, (name, menu) in enumerate(quiz.controls.items()):
             said = []
             for option in menu.options:
                 quiz.set(**{name: option})
                 said.append(quiz.text.splitlines()[place])
             assert "not answered yet" in said[0] and sum("✓" in line for line in said) == 1, (menu.description, said)
+            right += [option for option, line in zip(menu.options, said) if "✓" in line]
             quiz.set(**{name: "?"})
+        print("ANSWERS", *right, sep="\\t")
     for panel in panels:
         for name, control in panel.controls.items():
             if isinstance(control, ipywidgets.Button):
@@ -76,7 +80,9 @@ def test_a_notebook_alone_runs_each_cell_twice(master, tmp_path, monkeypatch, co
     doubled.cells.append(nbformat.v4.new_code_cell(MOVE_ALL, id="move-all"))
     run(doubled, empty, kernel)
     assert (empty / "course" / "helpers").is_dir()
-    doubled.cells.pop()
+    answers = [line.split("\t")[1:] for line in text_of(doubled.cells.pop()).splitlines() if line.startswith("ANSWERS")]
+    wanted = answers_of(master.name[:2])
+    assert wanted is None or all(right == wanted for right in answers), "teaching.md says something else than the page"
     for cell, first, second in zip(stored.cells, doubled.cells[::2], doubled.cells[1::2], strict=True):
         if cell.cell_type == "code" and not IGNORED & set(cell.metadata.get("tags", [])):
             assert text_of(first) == text_of(cell), f"{cell.id}, the first time"

@@ -67,8 +67,11 @@ def table(text, number):
 
 
 def answers_of(number, edition=NOTEBOOKS / "teaching.md"):
-    """The answers to page `number`'s quiz, in their order."""
-    return [answer.strip("*") for _, answer, _ in table(edition.read_text(encoding="utf-8"), number)]
+    """The answers to page `number`'s quiz, in their order; None where the page has no table yet."""
+    text = edition.read_text(encoding="utf-8")
+    if not block(text, number):
+        return None
+    return [answer.strip("*") for _, answer, _ in table(text, number)]
 
 
 def run_page(master):
