@@ -66,6 +66,9 @@ def cut_off():
 
 
 def main(arguments):
+    if {"--help", "-h"} & set(arguments):
+        print(__doc__)
+        return 0
     parser = argparse.ArgumentParser(usage="see the top of tests/run.py", allow_abbrev=False, add_help=False)
     parser.add_argument("--environment", choices=OTHERS)
     parser.add_argument("--offline", action="store_true")

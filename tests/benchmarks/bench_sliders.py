@@ -70,7 +70,9 @@ def main(arguments):
     from pathlib import Path
     from statistics import median
 
-    quick = "--quick" in arguments
+    if arguments not in ([], ["--quick"]):
+        sys.exit(f"bench_sliders.py knows --quick, and not {' '.join(arguments)!r}.")
+    quick = bool(arguments)
     times = measure(Path(__file__).resolve().parents[2], *((1, 5) if quick else (5, 40)))
     slow = times["interact + plt.show()"]
     for name, rounds in times.items():

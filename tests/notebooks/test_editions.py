@@ -148,6 +148,70 @@ def test_check_names_a_cell_that_is_gone(small, capsys):
     assert "the English edition has no such cell" in capsys.readouterr().out
 
 
+def change(small, name=None, text=None):
+    """Give the text cell another name, or another text; return what the builder says, and what the sidecar then holds."""
+    master, sidecar, _ = small
+    notebook = read_notebook(master)
+    notebook["cells"][0]["id"] = name or notebook["cells"][0]["id"]
+    notebook["cells"][0]["source"] = (text or source(notebook["cells"][0])).splitlines(keepends=True)
+    build_zh_tw.write_notebook(master, notebook)
+    code = build_zh_tw.main([])
+    return code, sidecar.read_text(encoding="utf-8")
+
+
+def test_a_renamed_cell_takes_its_chinese_along(small):
+    code, sidecar = change(small, name="opening")
+    assert code == 0 and "# cell: opening" in sidecar and "二。" in sidecar and "# cell: intro" not in sidecar
+    assert build_zh_tw.main(["--check"]) == 0
+    assert source(read_notebook(build_zh_tw.ZH / "01_small.ipynb")["cells"][0]) == "# 一\n\n二。"
+
+
+def test_a_cell_renamed_and_changed_keeps_what_it_had(small, capsys):
+    code, sidecar = change(small, name="opening", text="# One\n\nThree.")
+    assert code == 1 and "# 一" in sidecar and "二。" in sidecar and build_zh_tw.TODO in sidecar
+    said = capsys.readouterr().out
+    assert (
+        "cell opening: no Chinese for “Three.”" in said and "cell intro: the English edition has no such cell" in said
+    )
+    assert change(small)[1] == sidecar, "and keeps it the second time"
+    build_zh_tw.main(["--prune", "1"])
+    assert "二。" not in (sidecar := small[1].read_text(encoding="utf-8")) and "# 一" in sidecar
+
+
+def test_a_paragraph_that_moves_to_another_cell_takes_its_chinese_along(small):
+    master, sidecar, notebook = small
+    cells = copy.deepcopy(notebook["cells"])
+    cells[0]["source"], more = ["# One"], {**cells[0], "id": "more", "source": ["Two."]}
+    build_zh_tw.write_notebook(master, {**notebook, "cells": [*cells, more]})
+    assert build_zh_tw.main([]) == 0
+    assert sidecar.read_text(encoding="utf-8").index("# cell: more") < sidecar.read_text(encoding="utf-8").index("二。")
+
+
+def test_a_paragraph_whose_english_is_gone_is_kept_and_named(small, capsys):
+    code, sidecar = change(small, text="# One")
+    assert code == 1 and "二。" in sidecar and "whose English is gone" in capsys.readouterr().out
+    assert source(read_notebook(build_zh_tw.ZH / "01_small.ipynb")["cells"][0]) == "# 一"
+    assert build_zh_tw.main(["--prune", "01_small"]) == 0 and build_zh_tw.main(["--check"]) == 0
+    assert "二。" not in small[1].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("words", [["--chek"], ["--check", "01"], ["01"], ["--accept"], ["--accept", "01"], ["--prune"],
+                                   ["--prune", "7"], ["--accept", "1", "no-such-cell"], ["--accept", "1", "run"]])  # fmt: skip
+def test_words_that_the_builder_does_not_know_change_nothing(small, words):
+    sidecar = small[1]
+    sidecar.write_text(sidecar.read_text(encoding="utf-8") + "# cell: zz\n", encoding="utf-8")
+    before = sidecar.read_text(encoding="utf-8")
+    with pytest.raises(SystemExit) as end:
+        build_zh_tw.main(words)
+    assert any(say in end.value.code for say in ("does not know", "There is no notebook '7'", "has no text cell"))
+    assert sidecar.read_text(encoding="utf-8") == before
+
+
+def test_help_writes_nothing(small, capsys):
+    small[1].unlink()
+    assert build_zh_tw.main(["--help"]) == 0 and "--prune" in capsys.readouterr().out and not small[1].exists()
+
+
 def test_paragraphs_keep_code_and_formulas_whole():
     text = "One.\n\n```\na\n\nb\n```\n\n$$\nx\n\ny\n$$\n\n$$z$$\n\nTwo\nlines."
     assert build_zh_tw.paragraphs(text) == ["One.", "```\na\n\nb\n```", "$$\nx\n\ny\n$$", "$$z$$", "Two\nlines."]

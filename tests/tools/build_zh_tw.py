@@ -3,6 +3,7 @@
     python3 tests/tools/build_zh_tw.py            # write notebooks/zh-TW/*.ipynb; new paragraphs go into the sidecar
     python3 tests/tools/build_zh_tw.py --check    # write nothing; name what is stale, exit 1 if anything is
     python3 tests/tools/build_zh_tw.py --accept 01 intro    # cell intro was read again: its Chinese says the same
+    python3 tests/tools/build_zh_tw.py --prune 01    # throw away the Chinese of 01 whose English is gone
 
 The sidecar notebooks/zh-TW/NN_name.md holds the prose by cell id. Above each paragraph stands a hash of the English
 paragraph that it translates; when the English changes, the hash no longer fits, and `--check` names the paragraph:
@@ -10,6 +11,9 @@ paragraph that it translates; when the English changes, the hash no longer fits,
     # cell: intro
     <!-- en: 1a2b3c4d -->
     第一段……
+
+Chinese is found by its hash wherever the English went: into another cell, or one of another name. What the English has
+outgrown or lost stays in the sidecar, and is named, until somebody throws it away.
 
 A hash says only which English paragraph was meant. So that no text stands under another one's hash, both have to be of
 one kind (heading, list of five, table …) and share their numbers, code and formulas, or the tool names them.
@@ -23,9 +27,10 @@ import re
 import sys
 from collections import Counter
 
-from common import ZH, masters, read_notebook, repository, source, write_notebook
+from common import ZH, masters, one_of, read_notebook, repository, source, write_notebook
 
 TODO = "（待譯）"
+PRUNE = "its Chinese is kept; move it, or give --prune and the notebook's number"
 KINDS = {  # how the first line of a paragraph begins
     "heading": r"#+ ",
     "bullets": r"[-*] ",
@@ -120,33 +125,43 @@ def keep_outgrown(chinese, old):
     return kept
 
 
-def build(master):
-    """Return (Chinese notebook, sidecar text, complaints) for one English notebook."""
+def build(master, prune=False):
+    """Return (Chinese notebook, sidecar text, complaints) for one English notebook; `prune`: without what is left over."""
     path = ZH / f"{master.stem}.md"
     old = read_sidecar(path.read_text(encoding="utf-8")) if path.exists() else {}
     notebook, cells, complaints = copy.deepcopy(read_notebook(master)), {}, []
-    for cell in notebook["cells"]:
-        if cell["cell_type"] != "markdown":
-            continue
+    prose = [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    english = {cell["id"]: paragraphs(source(cell)) for cell in prose}
+    hashes = {name: {fingerprint(part) for part in parts} for name, parts in english.items()}
+    left = {  # what no longer stands in its cell
+        name: [pair for pair in pairs if pair[0] not in hashes.get(name, ()) and TODO not in pair[1]]
+        for name, pairs in old.items()
+    }
+    spare = {digest: text for pairs in left.values() for digest, text in pairs}
+    moved = {
+        d for name in english for d in hashes[name] & set(spare) if d not in {pair[0] for pair in old.get(name, [])}
+    }
+    for cell in prose:
         name, chinese, stale = cell["id"], [], []
-        for digest, text, english in match(paragraphs(source(cell)), old.get(name, [])):
+        known = [*((digest, spare[digest]) for digest in moved & hashes[name]), *old.get(name, [])]
+        for digest, text, part in match(english[name], known):
             if text is None:
-                stale.append(english)
-                text = f"{TODO} {english}"
-            elif why := unlike(english, text):
-                complaints.append(f"{path.name}, cell {name}: “{text[:30]}” is not “{english[:70]}” ({why})")
+                stale.append(part)
+                text = f"{TODO} {part}"
+            elif why := unlike(part, text):
+                complaints.append(f"{path.name}, cell {name}: “{text[:30]}” is not “{part[:70]}” ({why})")
             chinese.append((digest, text))
-        if stale:
-            complaints += [f"{path.name}, cell {name}: no Chinese for “{part[:70]}”" for part in stale]
-            chinese = keep_outgrown(chinese, old.get(name, []))  # the old wording is at hand while it is mended
-        elif len(old.get(name, [])) > len(chinese):
-            complaints.append(f"{path.name}, cell {name}: holds paragraphs whose English is gone")
-        cells[name] = chinese
-        body = [text for digest, text in chinese if digest in {fingerprint(p) for p in paragraphs(source(cell))}]
-        cell["source"] = "\n\n".join(body).splitlines(keepends=True)
-    complaints += [
-        f"{path.name}, cell {name}: the English edition has no such cell" for name in old if name not in cells
-    ]
+        cell["source"] = "\n\n".join(text for _, text in chinese).splitlines(keepends=True)
+        complaints += [f"{path.name}, cell {name}: no Chinese for “{part[:70]}”" for part in stale]
+        kept = [pair for pair in left.get(name, []) if pair[0] not in moved and not prune]
+        if kept and not stale:
+            complaints.append(f"{path.name}, cell {name}: holds paragraphs whose English is gone ({PRUNE})")
+        cells[name] = keep_outgrown(chinese, [pair for pair in old.get(name, []) if pair in kept or pair in chinese])
+    for name in [name for name in old if name not in cells]:
+        kept = [pair for pair in left[name] if pair[0] not in moved and not prune]
+        if kept:
+            cells[name] = kept
+            complaints.append(f"{path.name}, cell {name}: the English edition has no such cell ({PRUNE})")
     return notebook, write_sidecar(cells), complaints
 
 
@@ -154,7 +169,10 @@ def accept(master, name):
     """Give the cell's Chinese paragraphs, in their order, the hashes of today's English ones, if they can be a pair."""
     path = ZH / f"{master.stem}.md"
     cells = read_sidecar(path.read_text(encoding="utf-8"))
-    english = next(paragraphs(source(c)) for c in read_notebook(master)["cells"] if c["id"] == name)
+    prose = {c["id"]: paragraphs(source(c)) for c in read_notebook(master)["cells"] if c["cell_type"] == "markdown"}
+    if name not in prose or name not in cells:
+        sys.exit(f"{master.name} has no text cell {name!r} with Chinese; it has: {', '.join(prose)}.")
+    english = prose[name]
     chinese = [text for _, text in cells[name] if TODO not in text]
     if len(english) != len(chinese):
         sys.exit(
@@ -168,14 +186,23 @@ def accept(master, name):
 
 
 def main(arguments):
-    checking, complaints = "--check" in arguments, []
-    if arguments[:1] == ["--accept"]:
-        accept(next(path for path in masters() if path.name.startswith(arguments[1])), arguments[2])
+    if arguments in (["--help"], ["-h"]):
+        print(__doc__)
+        return 0
+    what, *words = arguments or ["build"]
+    if {"build": 0, "--check": 0, "--accept": 2, "--prune": 1}.get(what) != len(words):
+        sys.exit(
+            f"build_zh_tw.py does not know {' '.join(arguments)!r}: give --check, --accept 01 CELL, --prune 01, or nothing."
+        )
+    page = one_of(masters(), words[0]) if words else None
+    if what == "--accept":
+        accept(page, words[1])
+    complaints = []
     for master in masters():
-        notebook, sidecar, stale = build(master)
+        notebook, sidecar, stale = build(master, prune=what == "--prune" and master == page)
         complaints += stale
         target, path = ZH / master.name, ZH / f"{master.stem}.md"
-        if checking:
+        if what == "--check":
             if not target.exists() or read_notebook(target) != notebook:
                 complaints.append(f"{target.name}: not what the master and the sidecar give; run build_zh_tw.py")
         else:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -14,6 +15,25 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 def masters():
     """The English notebooks in their order."""
     return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+def chosen(words):
+    """The English notebooks that the words name, by number (1 or 01) or by name; all without a word.
+
+    --help prints what the command is for; a word that names no notebook, and an option, get a sentence.
+    """
+    if {"--help", "-h"} & set(words):
+        print(sys.modules["__main__"].__doc__)
+        sys.exit()
+    return sorted({one_of(masters(), word) for word in words}) or masters()
+
+
+def one_of(paths, word):
+    """The notebook of this number or name; any other word gets a sentence."""
+    found = [path for path in paths if word in (path.stem, path.name, path.name[:2], str(int(path.name[:2])))]
+    if not found:
+        sys.exit(f"There is no notebook {word!r}; there are: {', '.join(path.stem for path in paths)}.")
+    return found[0]
 
 
 def read_notebook(path):

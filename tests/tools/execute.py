@@ -1,6 +1,6 @@
 """Runs English notebooks and stores their outputs, ready for a page without a kernel and for nbval.
 
-    python3 tests/tools/execute.py 01            # the notebooks whose names start so; all without an argument
+    python3 tests/tools/execute.py 01            # by number or name; all without a word
     COURSE_BUDGET=full python3 tests/tools/execute.py 08    # on the longer budget, where a notebook has one
 
 Widget views are taken out of the outputs (they mean nothing without their kernel): their static picture is shown then.
@@ -13,7 +13,7 @@ import time
 from queue import Empty
 
 import nbformat
-from common import NOTEBOOKS, masters, write_notebook
+from common import chosen, write_notebook
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -88,10 +88,7 @@ def _split_lines(notebook):
 
 if __name__ == "__main__":
     os.environ["COURSE_PROGRESS"] = "0"  # a bar is for who waits: stored, it would stand on the page for ever
-    chosen = [path for path in masters() if not sys.argv[1:] or path.name.startswith(tuple(sys.argv[1:]))]
-    if not chosen:
-        sys.exit(f"No notebook in {NOTEBOOKS.name}/ starts with {' or '.join(sys.argv[1:])}.")
-    for path in chosen:
+    for path in chosen(sys.argv[1:]):
         try:
             execute(path)
         except CellExecutionError as error:

@@ -1,6 +1,6 @@
 """Each notebook's time and peak memory, as a table, from one run of each in a fresh kernel on this machine.
 
-    python3 tests/tools/measure.py           # all; or the notebooks whose names start with the words given
+    python3 tests/tools/measure.py           # all; or the notebooks with these numbers or names
     OMP_NUM_THREADS=1 python3 tests/tools/measure.py 05 06
 
 "computes" is the processor time of the kernel, which other programs on the machine hardly change; "waits" is the clock.
@@ -11,7 +11,7 @@ import sys
 import time
 
 import nbformat
-from common import NOTEBOOKS, masters
+from common import NOTEBOOKS, chosen
 from execute import Client
 
 # Runs in the kernel, last: seconds of processor time, and the most memory that it held, in bytes.
@@ -34,12 +34,11 @@ def measure(path):
 
 
 def main(arguments):
+    notebooks = chosen(arguments)
     os.environ["COURSE_PROGRESS"] = "0"
     print("| notebook | computes (s) | waits (s) | peak memory (MB) | file (MB) |\n|---|---|---|---|---|")
     total = [0.0, 0.0]
-    for path in masters():
-        if arguments and not path.name.startswith(tuple(arguments)):
-            continue
+    for path in notebooks:
         computes, waits, peak = measure(path)
         total = [total[0] + computes, total[1] + waits]
         print(

@@ -1,6 +1,6 @@
 """Each notebook's best moment, as the README shows it: one live figure, photographed in JupyterLab after Run All.
 
-    python3 tests/tools/screenshots.py           # all; or the notebooks whose names start with the words given
+    python3 tests/tools/screenshots.py           # all; or the notebooks with these numbers or names
 
 The browser tours take the same pictures, into tests/screenshots/.
 
@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import ROOT, find_browser, masters
+from common import ROOT, chosen, find_browser
 from lab import browser_page, copy_of_course, open_and_run, server
 
 BEST = {
@@ -50,15 +50,14 @@ def press(page, number):
         page.wait_for_timeout(2000)
 
 
-def main(names):
+def main(words):
+    notebooks = chosen(words)
     with (
         tempfile.TemporaryDirectory() as folder,
         server(sys.executable, copy_of_course(Path(folder) / "course"), Path(folder)) as address,
         browser_page(find_browser(), address) as page,
     ):
-        for path in masters():
-            if names and not path.name.startswith(tuple(names)):
-                continue
+        for path in notebooks:
             if error := open_and_run(page, f"notebooks/{path.name}"):
                 sys.exit(f"{path.name}: {error}")
             if path.name[:2] in FIRST:

@@ -22,6 +22,9 @@ def places():
 
 
 def main(arguments):
+    if arguments in (["--help"], ["-h"]):
+        print(__doc__)
+        return
     if arguments == ["--show"]:
         print(repository())
         return

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from common import ROOT, masters, read_notebook, source
+from common import ROOT, chosen, masters, read_notebook, source
 
 
 def lines_of(path):
@@ -116,6 +116,22 @@ def test_what_cannot_be_chosen_is_named():
     command = [sys.executable, ROOT / "tests" / "run.py", "--environment", "newest"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "invalid choice: 'newest'" in done.stderr
+
+
+@pytest.mark.parametrize("tool", ["execute", "measure", "screenshots"])
+@pytest.mark.parametrize("words", [["gan"], ["1x"], ["--all"], ["05", "77"], ["05_gaan.ipynb"]])
+def test_tools_refuse_what_names_no_notebook(tool, words):
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "tools" / f"{tool}.py", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and f"There is no notebook {words[-1]!r}; there are: 00_jupyter" in done.stderr
+    assert not done.stdout
+
+
+def test_words_name_what_they_say():
+    assert [path.name[:2] for path in chosen(["1"])] == [path.name[:2] for path in chosen(["01_softmax"])] == ["01"]
+    assert [path.name[:2] for path in chosen(["10", "5", "05_gan.ipynb"])] == ["05", "10"]
+    assert chosen([]) == masters()
 
 
 def test_ruff_is_clean():

@@ -4,10 +4,12 @@ import io
 import re
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from IPython.core.inputtransformer2 import TransformerManager
 from notebook_code import run_cells
 
 from helpers import CourseError
@@ -89,8 +91,10 @@ def test_prompts():
 @pytest.fixture
 def pack(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    typed = SimpleNamespace(input_hist_raw=["", RIGHT["numpy"], "def other():\n    pass"])
+    shell = SimpleNamespace(history_manager=typed, transform_cell=TransformerManager().transform_cell)
     shared = {
-        "In": ["", RIGHT["numpy"], "def other():\n    pass"],
+        "get_ipython": lambda: shell,
         "PROMPT": r"請用 $\theta$ 教我 softmax，要有例子",
         "DISCOVERY": "T = 0.5 makes the ratio 7.389, not 2",
         "CourseError": CourseError,
@@ -100,9 +104,17 @@ def pack(tmp_path, monkeypatch):
         "button": lambda *_: None,
     }
     names = run_cells(
-        "01", "judge-words", "judge-code", "judge-cases", "pack-parts", "pack-run", np=np, torch=torch, **shared
+        "01",
+        *["judge-words", "judge-code", "judge-cases", "pack-parts", "pack-run"],
+        np=np,
+        torch=torch,
+        **shared,
     )
     return names, names["pack_hand_in"]
+
+
+def typed_in(names):
+    return names["get_ipython"]().history_manager.input_hist_raw
 
 
 def contents(path):
@@ -121,10 +133,46 @@ def test_a_whole_hand_in_is_packed_and_its_code_runs_alone(pack, tmp_path):
     np.testing.assert_allclose(alone["my_softmax"](np.log([1.0, 3.0])), [0.25, 0.75])
 
 
+AS_TYPED = {
+    "%%time above": "%%time\n" + RIGHT["numpy"],
+    "two magics above": "\n%%capture out\n%%time\n" + RIGHT["numpy"],
+    "%timeit below": RIGHT["numpy"] + "\n%timeit -n 1 -r 1 my_softmax(np.array([2.0, 1, -1]))",
+    "magics of all kinds": "%matplotlib inline\n!pip list\n"
+    + RIGHT["numpy"]
+    + "\nfiles = !ls\nt = %time 1\nmy_softmax?",
+    "__future__": "from __future__ import annotations\n# mine\n" + RIGHT["numpy"],
+    "a docstring and __future__": '"""Mine."""\nfrom __future__ import annotations\n' + RIGHT["numpy"],
+    "two of __future__": "from __future__ import (annotations,\n    division)\n" + RIGHT["numpy"],
+    "an annotation": "from typing import Callable\nmy_softmax: Callable = lambda z: np.exp(z - z.max()) / np.exp(z - z.max()).sum()",
+    "a lambda": "my_softmax = lambda z: np.exp(z - z.max()) / np.exp(z - z.max()).sum()",
+    "a remainder": "def my_softmax(z):\n    e = np.exp(z - z.max())\n    return (e / e.sum()\n    % 2)",
+    "a magic inside": RIGHT["numpy"].replace("    return", "    %time\n    return"),
+    "a comment": "# 我的 softmax\n" + RIGHT["numpy"],
+}
+
+
+@pytest.mark.parametrize("name", AS_TYPED)
+def test_what_runs_in_the_notebook_is_packed_so_that_it_runs_alone(pack, tmp_path, name):
+    names, pack_hand_in = pack
+    typed_in(names).append(AS_TYPED[name])
+    assert "All 3 parts are packed" in pack_hand_in("B123", 1)
+    file, alone = contents(tmp_path / "softmax_homework.zip")["my_softmax.py"], {}
+    exec(compile(file, "my_softmax.py", "exec", dont_inherit=True), alone)
+    assert np.allclose(alone["my_softmax"](np.log([1.0, 3.0])), [0.25, 0.75])
+    assert ("我的" in file) == ("我的" in AS_TYPED[name])
+
+
+def test_a_slip_is_named(pack):
+    names, pack_hand_in = pack
+    for code in ("def my_softmax(z)\n    return z", "def my_softmax(z):\n    return (z", "my_softmax: int = 3"):
+        typed_in(names).append(code)
+        assert re.search(r"✗ my_softmax.py: .* stopped with (SyntaxError|TypeError)", pack_hand_in("B123", 1))
+
+
 def test_what_is_missing_is_named_and_the_rest_is_packed(pack, tmp_path):
     names, pack_hand_in = pack
     names["DISCOVERY"], names["PROMPT"] = None, 7
-    names["In"].append("def my_softmax(scores):\n    return scores")
+    typed_in(names).append("def my_softmax(scores):\n    return scores")
     report = pack_hand_in("B123\ud800", 2)
     assert len(re.findall("✗", report)) == 3 and "holds 0 of 3 parts" in report
     assert set(contents(tmp_path / "softmax_homework.zip")) == {"student.txt"}

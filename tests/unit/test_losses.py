@@ -33,6 +33,7 @@ def load(*changes):
     return run_cells("03", *CELLS, change=list(changes), **NAMES, **QUIET)
 
 
+KL = "p * (surprise(q) - surprise(p))"
 n = load()
 shares = st.lists(st.floats(0.001, 1), min_size=4, max_size=4).map(lambda w: np.array(w) / sum(w))
 
@@ -81,6 +82,19 @@ def test_refusals_are_one_clear_sentence(bad):
     with pytest.raises(CourseError) as refusal:
         n["kl"](bad, [0.5, 0.5])
     assert str(refusal.value).startswith("Shares must") and str(refusal.value).endswith(".")
+
+
+@pytest.mark.parametrize("guess, cost", [
+    ([0.5, 0.5, -0.0], math.inf), ([0.5, 0.5, 0], math.inf), ([1e-320, 0.5, 0.5], 367.731), ([0.5, 0.5, 1e-323], 148.274),
+])  # fmt: skip
+def test_shares_as_small_as_a_computer_has(guess, cost, recwarn):
+    truth = [0.5, 0.3, 0.2]
+    assert math.isclose(n["kl"](truth, guess), cost, rel_tol=1e-4)
+    ours = n["cross_entropy"](truth, guess) - n["entropy"](truth)
+    assert ours == n["kl"](truth, guess) or math.isclose(ours, n["kl"](truth, guess), rel_tol=1e-12)
+    for p, q in ((guess, truth), ([1, 0, 0], guess), (guess, guess), ([1, -0.0, 0], [1, 0, -0.0])):
+        assert n["kl"](p, q) >= 0 and n["js"](p, q) <= math.log(2) + 1e-12
+    assert not recwarn.list
 
 
 def test_other_classes_are_refused():
@@ -196,10 +210,10 @@ MUTATIONS = {
     "zero times infinity is let in": ("np.where(p > 0, surprise(q), 0)", "surprise(q)"),
     "cross-entropy is a mean over classes": ("return np.sum(p * np.where", "return np.mean(p * np.where"),
     "entropy of a one": ("return cross_entropy(p, p)", "return cross_entropy(p, np.ones_like(p) / len(p))"),
-    "KL has the wrong sign": ("p * np.log(p / q)", "-p * np.log(p / q)"),
-    "KL is in bits": ("p * np.log(p / q)", "p * np.log2(p / q)"),
-    "KL's arguments are swapped": ("terms = p * np.log(p / q)", "p, q = q, p\n        terms = p * np.log(p / q)"),
-    "KL is weighted by the guess": ("p * np.log(p / q)", "q * np.log(p / q)"),
+    "KL has the wrong sign": (KL, KL.replace("p *", "-p *")),
+    "KL is in bits": (KL, f"{KL} / np.log(2)"),
+    "KL's arguments are swapped": (f"terms = {KL}", f"p, q = q, p\n        terms = {KL}"),
+    "KL is weighted by the guess": (KL, KL.replace("p *", "q *")),
     "KL forgets that 0 counts nothing": ("np.where(p > 0, terms, 0)", "terms"),
     "JS is not halved": ("(kl(p, middle) + kl(q, middle)) / 2", "kl(p, middle) + kl(q, middle)"),
     "JS is turned round": ("kl(p, middle) + kl(q, middle)", "kl(middle, p) + kl(middle, q)"),
