@@ -16,6 +16,7 @@ from common import ROOT
 from PIL import Image, ImageFont
 
 from data.rebuild import command, comparing, faces, glyphs, judges, packages, pictures, poems
+from data.rebuild.digit_judge import SETTINGS
 from helpers import CourseError, data_file, digit_judge
 from helpers import data as data_module
 
@@ -283,11 +284,11 @@ def test_fonts_are_cut_down_and_compared_by_tables(tmp_path):
 @pytest.mark.slow
 def test_judges_are_alike_if_they_err_alike(tmp_path):
     stored = data_module.DATA / "digit_judge.npz"
-    judges.ship(digit_judge(), tmp_path / "again.npz")
+    judges.ship(digit_judge(), SETTINGS, tmp_path / "again.npz")
     assert comparing.compare(tmp_path / "again.npz", stored)[0]
     good, text = judges.alike("digit_judge.npz", tmp_path / "again.npz", stored)
     assert good and "the same answer to 100.00%" in text
     judge = digit_judge()
     judge.name.bias[3] += 4  # it sees threes everywhere
-    judges.ship(judge, tmp_path / "bad.npz")
+    judges.ship(judge, SETTINGS, tmp_path / "bad.npz")
     assert not judges.alike("digit_judge.npz", tmp_path / "bad.npz", stored)[0]
