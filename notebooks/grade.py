@@ -282,12 +282,15 @@ def rows_of(chosen, rubric, changes):
         claimed.setdefault(hand_in.said, []).append(hand_in)
     for hand_in, attempts in chosen:
         seen, look, notes = hand_in.seen, [], []
-        parts = mark(seen, hand_in.ran, hand_in.groups, rubric)
+        parts = mark(seen, hand_in.ran, hand_in.groups, rubric, seen["parts"]["student"] or hand_in.number)
         if not any(seen["parts"][part] for part in (*PARTS, "link")) and not seen["notebook"] and hand_in.problems:
             parts = {part: Part(None, [("unread",)], "open") for part in PARTS}
         language = language_of([seen["parts"]["prompt"], seen["parts"]["discovery"]], rubric)
         notes += [tuple(problem) for problem in hand_in.problems]
         weight = 0
+        if seen["parts"]["link"]:
+            look.append("a link to open 請打開連結")
+            weight += 15
         if hand_in.said and hand_in.number and hand_in.said not in hand_in.number.upper():
             look.append(f"student.txt says {hand_in.said} 學號不一致")
             weight += 50

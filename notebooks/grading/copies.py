@@ -5,9 +5,7 @@ and what a good part of the class has in common is shown as a common source. No 
 A thousand hand-ins are half a million pairs; MinHash finds those worth a comparison.
 """
 
-import io
 import re
-import tokenize
 import unicodedata
 import zlib
 from dataclasses import dataclass
@@ -31,18 +29,9 @@ class Group:
 
 def pieces_of(text, length=5):
     """The pieces of `length` characters of a text without blanks and signs, as sorted numbers."""
-    plain = re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).casefold())
+    plain = re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text[:20_000]).casefold())
     numbers = {zlib.crc32(plain[i : i + length].encode()) for i in range(len(plain) - length + 1)}
     return np.array(sorted(numbers), dtype=np.uint64)
-
-
-def comments_in(code):
-    """The comments of a piece of code, one after the other."""
-    try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))
-    except (tokenize.TokenError, SyntaxError, IndentationError, ValueError):
-        return ""
-    return " ".join(token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT)
 
 
 def likeness(one, other):
@@ -119,7 +108,7 @@ def spread(part, near, equal, pairs, copies, rules, size):
 def alike_code(part, codes, rules, size):
     """Groups of {name: (text, shape)} that are the same but for names and layout, or nearly so."""
     large = {name: shape for name, (_, shape) in codes.items() if shape and shape["size"] >= rules["code_smallest"]}
-    remarks = {name: comments_in(text) for name, (text, shape) in codes.items() if text and name not in large}
+    remarks = {name: shape.get("comments", "") for name, (_, shape) in codes.items() if shape and name not in large}
     remarked = {name: text for name, text in remarks.items() if len(text) >= 15}
     texts = {name: " ".join(codes[name][0].split()) for name in remarked}
     groups = [Group(part, "the same text, comments too", 1.0, sorted(names), False) for names in same(texts)]

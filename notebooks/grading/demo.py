@@ -8,6 +8,8 @@ import struct
 import zipfile
 from pathlib import Path
 
+from grading.marking import own_scores, right_answer
+
 GOOD = "def my_softmax(z):\n    e = np.exp(z - np.max(z))\n    return e / e.sum()\n"
 CODES = {
     "right": GOOD,
@@ -100,6 +102,13 @@ OWN = notebook(
 )
 
 
+OTHER = notebook(
+    "import numpy as np",
+    "def softmax_of(rain, sun, cloud):\n    powers = np.exp([rain, sun, cloud])\n    return powers / powers.sum()",
+    "rain = float(input('rain: '))\nprint(softmax_of(rain, 0.0, 1.0))",
+)
+
+
 def odd_zips():
     """Zips that are no ordinary hand-ins: {what: bytes}."""
     odd = {}
@@ -172,6 +181,21 @@ def make_class(folder, seed=0):
             None,
             "Sliders: 4 against 1 is 0.953, and 40 against 10 is 1.000.",
             [("link.txt", "https://colab.research.google.com/drive/0000000000")],
+        )
+    )
+    own = 110_000_017
+    half = min(
+        (t / 100 for t in range(20, 3000)),
+        key=lambda t: abs(max(right_answer([z / t for z in own_scores(str(own))])) - 0.5),
+    )
+    words = f"我的三個分數要到 T = {half} 才有一半，比我想的晚很多。\nHALF_AT = {half}"
+    hand_in(
+        pack(
+            str(own),
+            "請用天氣預報教我 softmax，讓我可以自己輸入數字。",
+            CODES["right"],
+            words,
+            [("notebook.ipynb", OTHER)],
         )
     )
     copied = "我試了五個分數 4、2、0、−2、−4，最大的拿到 0.865，最小的只剩 0.0003，差了將近三千倍，這是我沒有想到的。"

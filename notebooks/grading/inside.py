@@ -13,6 +13,7 @@ import io
 import json
 import re
 import sys
+import tokenize
 import types
 import unicodedata
 import warnings
@@ -236,6 +237,15 @@ def parts_in(cells):
     return parts
 
 
+def comments_in(code):
+    """The comments of a piece of code, one after the other."""
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(code[:20_000]).readline))
+    except (tokenize.TokenError, SyntaxError, ValueError):
+        return ""
+    return " ".join(token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT)[:2000]
+
+
 def shape_of(code):
     """What is left of code without names, comments and layout: a fingerprint, its size, and its pieces' fingerprints."""
     shape = {
@@ -244,7 +254,7 @@ def shape_of(code):
         "size": 0,
         "shape": "",
         "pieces": [],
-        "torch": "torch" in code,
+        "comments": comments_in(code),
         "modules": [],
     }
     try:

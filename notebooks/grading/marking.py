@@ -43,6 +43,7 @@ SENTENCES = {
     "notebook_slow": ("Your notebook did not finish within {0} seconds here; your teacher looks at it.", "你的筆記本在 {0} 秒內跑不完，由老師來看。"),
     "notebook_needs": ("Your notebook needs {0}, which is not here; your teacher looks at it.", "你的筆記本需要 {0}，這裡沒有，由老師來看。"),
     "notebook_ended": ("Your notebook ended the program, or crashed it.", "你的筆記本把程式結束或弄壞了。"),
+    "notebook_seen": ("It has {0} sliders and boxes, and {1} words of explanation.", "裡面有 {0} 個滑桿和輸入框，說明文字 {1} 個字。"),
     "notebook_empty": ("Your notebook holds no code.", "你的筆記本裡沒有程式。"),
     "notebook_not_run": ("Your notebook has not been run; your teacher looks at it.", "你的筆記本還沒有執行，由老師來看。"),
     "link_only": ("You handed in a link; your teacher opens it.", "你交的是連結，由老師打開來看。"),
@@ -52,6 +53,9 @@ SENTENCES = {
     "discovery_nothing": ("These words name nothing that you discovered (that it adds up to 1 does not count).", "這些話沒有說出你的發現（「加起來是 1」不算）。"),
     "discovery_short": ("Too short: say in a sentence or two what you did not expect.", "太短：用一兩句話說出你沒料到的事。"),
     "discovery_no_number": ("It names no number that you saw (1 does not count).", "沒有寫出你看到的數字（1 不算）。"),
+    "half_right": ("At your HALF_AT the largest share of your own scores is one half.", "HALF_AT 對了：你的三個分數，最大的比例正好是一半。"),
+    "half_wrong": ("At HALF_AT = {0} the largest share of your own scores is {1}, not one half.", "HALF_AT = {0} 時，你的三個分數最大的比例是 {1}，不是一半。"),
+    "half_empty": ("HALF_AT is still empty.", "HALF_AT 還沒填。"),
     "discovery_good": ("A discovery with a number that you saw.", "寫出了發現，也寫出了看到的數字。"),
     # everything
     "late": ("Handed in late.", "遲交。"),
@@ -212,9 +216,45 @@ def mark_prompt(text, rubric):
     return Part(full, [("prompt_own",)])
 
 
-def mark_discovery(text, rubric):
+def own_scores(student):
+    """The three scores that page 01 gives to a student number (the page's own function; a test holds both together)."""
+    chance = random.Random(f"softmax {''.join(student.split()).upper()}")
+    largest, gap = chance.randint(10, 40), chance.randint(4, 40)
+    return [score / 10 for score in (largest, largest - gap, largest - gap - chance.randint(1, 25))]
+
+
+def mark_half(value, student):
+    """(whether it is right, the reason) for the temperature at which the student's own largest share is one half."""
+    try:
+        temperature = float(value)
+    except ValueError:
+        temperature = 0.0
+    if not 1e-6 < temperature < 1e6:
+        return False, ("half_empty",)
+    share = max(right_answer([score / temperature for score in own_scores(student)]))
+    return (
+        (True, ("half_right",))
+        if abs(share - 0.5) <= 0.02
+        else (False, ("half_wrong", f"{temperature:g}", f"{share:.2f}"))
+    )
+
+
+def mark_discovery(text, rubric, student=""):
+    """Points for the words; where the page asked for HALF_AT, too, some of them are for that."""
+    full, half = rubric["points"]["discovery"], min(rubric["discovery"]["half_at"], rubric["points"]["discovery"])
+    *lines, last = text.strip()[:20_000].splitlines() or [""]
+    asked = re.fullmatch(r"HALF_AT *= *(\S{0,40})", last)
+    value = asked and asked.group(1)
+    part = mark_words(" ".join(" ".join(lines if asked else [*lines, last]).split()), rubric)
+    if value is None or not student or half == 0:
+        return part
+    right, reason = mark_half(value, student)
+    points = round(part.points * (full - half) / full + half * right, 1)
+    return Part(points, [*part.reasons, reason], part.look)
+
+
+def mark_words(text, rubric):
     rules, full = rubric["discovery"], rubric["points"]["discovery"]
-    text = text.strip()
     if not text:
         return Part(0, [("discovery_missing",)])
     if text.lower() in TEMPLATES["discovery"] or text.lower() + "." in TEMPLATES["discovery"]:
@@ -222,15 +262,20 @@ def mark_discovery(text, rubric):
     rest = text
     for pattern in rules["says_nothing"]:
         rest = re.sub(pattern, " ", rest, flags=re.I)
-    weight = lambda words: len(re.sub(r"[\W_]+", "", words)) + len(re.findall(r"[\u3400-\u9fff]", words))  # noqa: E731
-    if len(text) + len(re.findall(r"[\u3400-\u9fff]", text)) < rules["shortest"]:
+    if weight_of(text) < rules["shortest"]:
         return Part(0, [("discovery_short",)])
-    if rest != text and weight(rest) < rules["shortest"]:
+    if rest != text and weight_of(re.sub(r"[\W_]+", "", rest)) < rules["shortest"] / 2:
         return Part(0, [("discovery_nothing",)], "words")
-    numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", rest)[:100]]
-    if all(number == 1 for number in numbers) and not re.search("[二三四五六七八九十百千半倍]", rest):
+    numbers = [number.replace(",", "") for number in re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", rest)[:100]]
+    seen = [number for number in numbers if float(number) != 1 and ("." in number or len(number) < 5)]
+    if not seen and not re.search("[二兩三四五六七八九十百千半倍]", rest):
         return Part(min(rules["without_number"], full), [("discovery_no_number",)])
     return Part(full, [("discovery_good",)])
+
+
+def weight_of(text):
+    """How much a text is: its characters, a Chinese one counted twice."""
+    return len(text) + len(re.findall(r"[\u3400-\u9fff]", text))
 
 
 def shown(values):
@@ -268,7 +313,7 @@ def mark_code(seen, runs, groups, rubric):
     if seen["parts"].get("code"):
         found.append(mark_function(seen, runs.get("code"), groups, rubric))
     if seen["notebook"]:
-        found.append(mark_notebook(runs.get("notebook"), groups, rubric))
+        found.append(mark_notebook(seen["notebook"], runs.get("notebook"), groups, rubric))
     if not found and seen["parts"]["link"]:
         found.append(Part(None, [("link_only",)], "open"))
     if not found:
@@ -310,14 +355,14 @@ def mark_function(seen, run, groups, rubric):
     return Part(0, [("code_template",)]) if same else Part(points, reasons)
 
 
-def mark_notebook(run, groups, rubric):
+def mark_notebook(notebook, run, groups, rubric):
     rules = rubric["notebook"]
     if run is None:
         return Part(None, [("notebook_not_run",)], "open")
     said = run["said"]
     if run["end"] == "time":
         return Part(None, [("notebook_slow", rubric["limits"]["notebook_seconds"])], "open")
-    kinds = {"cells": int, "ran": int, "errors": list, "functions": dict}
+    kinds = {"cells": int, "ran": int, "errors": list, "functions": dict, "widgets": int, "asked": int}
     if said is None or not all(isinstance(said.get(name), kind) for name, kind in kinds.items()):
         return Part(0, [("notebook_ended",)], "odd")
     cells, ran = said["cells"], said["ran"]
@@ -335,6 +380,12 @@ def mark_notebook(run, groups, rubric):
         return Part(None, [("notebook_needs", needs)], "open")
     if ran == cells:
         reasons = [("notebook_runs", cells)] if best[0] < 100 else [("notebook_right", best[1])]
+        words = sum(
+            len(re.findall(r"[\u3400-\u9fff]|[A-Za-z]+", text))
+            for kind, text in notebook["cells"]
+            if kind == "markdown"
+        )
+        reasons.append(("notebook_seen", said["widgets"] + said["asked"], words))
         return Part(max(rules["runs"], best[0]), reasons)
     first = errors[0] if errors else {}
     words = (ran, cells, first.get("cell", "?"), str(first.get("error", "?"))[:200])
@@ -343,10 +394,10 @@ def mark_notebook(run, groups, rubric):
     return Part(0, [("notebook_fails", *words)])
 
 
-def mark(seen, runs, groups, rubric):
-    """{part: Part} of one hand-in."""
+def mark(seen, runs, groups, rubric, student=""):
+    """{part: Part} of one hand-in; `student` is the number that its scores of page 01 follow from."""
     return {
         "prompt": mark_prompt(seen["parts"].get("prompt", ""), rubric),
         "code": mark_code(seen, runs, groups, rubric),
-        "discovery": mark_discovery(seen["parts"].get("discovery", ""), rubric),
+        "discovery": mark_discovery(seen["parts"].get("discovery", ""), rubric, student),
     }

@@ -142,9 +142,11 @@ class Sandbox:
         if self.channel:
             self.channel.close()
         if self.process:
-            with contextlib.suppress(OSError):
+            try:
+                self.process.wait(timeout=1)  # it ends by itself when it hears no more
+            except subprocess.TimeoutExpired:
                 self.process.kill()
-            self.process.wait()
+                self.process.wait()
         self.process = self.channel = None
 
     def close(self):

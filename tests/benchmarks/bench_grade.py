@@ -69,12 +69,16 @@ def make(folder, count, seed=0):
 def main(count=1000, workers=2):
     with tempfile.TemporaryDirectory() as home:
         make(Path(home) / "class", count)
+        before = 0
         for what in ("first run", "second run"):
             begun = time.monotonic()
             command = [sys.executable, NOTEBOOKS / "grade.py", f"{home}/class", "--workers", str(workers)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             seconds = time.monotonic() - begun
             print(f"{what}: {count} hand-ins, {workers} workers, {seconds:.0f} s, {1000 * seconds / count:.0f} ms each")
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            cpu, before = used.ru_utime + used.ru_stime - before, used.ru_utime + used.ru_stime
+            print(f"  {cpu:.0f} s of processor time, {1000 * cpu / count:.0f} ms each", flush=True)
             print(f"  {done.stdout.strip().splitlines()[-2]}")
         largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         size = (Path(home) / "class-graded" / "report.html").stat().st_size / 2**20

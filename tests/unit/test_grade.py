@@ -332,10 +332,35 @@ def test_prompts(text, points):
     ("T = 0.5 makes the ratio 7.389, not 2", 30), ("第一個比例變成了二十倍，我沒想到", 30), ("0.5 只剩 0.388，我很意外。", 30),
     ("It adds up to 1.", 0), ("wow 7", 0), ("", 0), ("我什麼都沒發現，隨便寫寫 123456", 0), ("加起來等於 1，加起來是 1，總和都是 1。", 0),
     ("I did not discover anything, it always adds up to 1, nothing special", 0), ("The larger score always gets the larger share, I think", 15),
+    ("總和是 1，溫度 2 時 0.42", 30), ("我看到的分數就是 123456 而已，真的", 15), (" " * 50_000 + "x" + " " * 50_000, 0),
     ("加起來是 1，但是把溫度調到 5 以後，第一名從 0.7 掉到 0.42。", 30),
 ])  # fmt: skip
 def test_discoveries(text, points):
     assert marking.mark_discovery(text, RUBRIC).points == points
+
+
+@pytest.mark.parametrize(
+    "half, points, reason",
+    [(None, 30, ""), ("0.0", 20, "half_empty"), ("x", 20, "half_empty"), ("9", 20, "half_wrong")],
+)
+def test_the_temperature_of_ones_own_scores(half, points, reason):
+    text = "T = 0.5 makes the ratio 7.389, not 2" + (f"\nHALF_AT = {half}" if half else "")
+    part = marking.mark_discovery(text, RUBRIC, "B110000001")
+    assert part.points == points and reason in ["", *(r[0] for r in part.reasons)]
+
+
+def test_the_temperature_is_right_for_the_students_own_number_only():
+    z = marking.own_scores("b 110000001")
+    assert z == marking.own_scores("B110000001") and z != marking.own_scores("B110000002")
+    share = {t / 100: marking.right_answer([score / (t / 100) for score in z])[0] for t in range(10, 3000)}
+    right = min(share, key=lambda t: abs(share[t] - 0.5))
+    words = "T = 0.5 makes the ratio 7.389, not 2"
+    assert marking.mark_discovery(f"{words}\nHALF_AT = {right}", RUBRIC, "B110000001").points == 30
+    assert marking.mark_discovery(f"It adds up to 1.\nHALF_AT = {right}", RUBRIC, "B110000001").points == 10
+    wrong = [
+        marking.mark_discovery(f"{words}\nHALF_AT = {right}", RUBRIC, f"B1100000{n}").points for n in range(10, 30)
+    ]
+    assert wrong.count(20) >= 12
 
 
 def test_what_the_page_packs_is_worth_points_here():
@@ -380,14 +405,51 @@ def test_a_rubric_with_a_mistake_gets_one_sentence(change, says, tmp_path):
 
 
 NOTEBOOK_RUNS = {
-    "all": ({"cells": 4, "ran": 4, "errors": [], "functions": {}}, 28),
-    "most": ({"cells": 4, "ran": 3, "errors": [{"cell": 2, "error": "NameError: x"}], "functions": {}}, 16),
-    "few": ({"cells": 4, "ran": 1, "errors": [{"cell": 2, "error": "NameError: x"}], "functions": {}}, 0),
+    "all": ({"cells": 4, "ran": 4, "errors": [], "functions": {}, "widgets": 1, "asked": 0}, 28),
+    "most": (
+        {
+            "cells": 4,
+            "ran": 3,
+            "errors": [{"cell": 2, "error": "NameError: x"}],
+            "functions": {},
+            "widgets": 1,
+            "asked": 0,
+        },
+        16,
+    ),
+    "few": (
+        {
+            "cells": 4,
+            "ran": 1,
+            "errors": [{"cell": 2, "error": "NameError: x"}],
+            "functions": {},
+            "widgets": 1,
+            "asked": 0,
+        },
+        0,
+    ),
     "a module": (
-        {"cells": 4, "ran": 3, "errors": [{"cell": 2, "error": "M", "missing": "pandas"}], "functions": {}},
+        {
+            "cells": 4,
+            "ran": 3,
+            "errors": [{"cell": 2, "error": "M", "missing": "pandas"}],
+            "functions": {},
+            "widgets": 1,
+            "asked": 0,
+        },
         None,
     ),
-    "the network": ({"cells": 4, "ran": 3, "errors": [{"cell": 2, "error": "URLError: x"}], "functions": {}}, None),
+    "the network": (
+        {
+            "cells": 4,
+            "ran": 3,
+            "errors": [{"cell": 2, "error": "URLError: x"}],
+            "functions": {},
+            "widgets": 1,
+            "asked": 0,
+        },
+        None,
+    ),
     "nonsense": ({"cells": "all", "ran": 9}, 0),
     "none": (None, 0),
 }
@@ -696,16 +758,17 @@ def graded(tmp_path_factory):
 def test_the_demo_class_is_graded(graded):
     place, said = graded
     rows = marks(place / "class-graded")
-    assert len(rows) == 36 and "Protection: student code runs with" in said
+    assert len(rows) == 37 and "Protection: student code runs with" in said
     assert [rows[f"1100000{n:02d}"]["total"] for n in range(1, 9)] == ["100"] * 8
     assert [rows[f"1100000{n:02d}"]["code"] for n in range(9, 13)] == ["30", "0", "0", ""]
     assert rows["110000013"]["discovery"] == "0" and rows["110000014"]["total"] == "40"
     assert rows["110000015"]["code"] == "40" and "decide: code" in rows["110000016"]["look"]
-    assert "110000018" in rows["110000017"]["alike"] and "110000017" in rows["110000018"]["alike"]
-    assert rows["110000019"]["total"] == "100", "Big5"
-    assert rows["110000020"]["late"] and rows["110000020"]["attempts"] == "2" and rows["110000020"]["total"] == "100"
-    assert {rows[f"1100000{n}"]["code"] for n in range(22, 32)} == {"0"}, "hostile code"
-    assert rows["110000034"]["total"] == "100" and all(rows[f"1100000{n}"]["total"] == "" for n in (35, 36))
+    assert rows["110000017"]["total"] == "100" and not rows["110000017"]["look"], "with HALF_AT and a notebook"
+    assert "110000019" in rows["110000018"]["alike"] and "110000018" in rows["110000019"]["alike"]
+    assert rows["110000020"]["total"] == "100", "Big5"
+    assert rows["110000021"]["late"] and rows["110000021"]["attempts"] == "2" and rows["110000021"]["total"] == "100"
+    assert {rows[f"1100000{n}"]["code"] for n in range(23, 33)} == {"0"}, "hostile code"
+    assert rows["110000035"]["total"] == "100" and all(rows[f"1100000{n}"]["total"] == "" for n in (33, 36, 37))
     page = (place / "class-graded" / "report.html").read_text(encoding="utf-8")
     assert "<script" not in page and "default-src 'none'" in page and page.index("110000012") < page.index("110000002")
 
