@@ -1,0 +1,277 @@
+"""A client for models behind a door: plain HTTP, each refusal one sentence and a kind, a limiter, a budget.
+
+>>> client = Client(door.url, door.key, "stand-in-text")
+>>> client.ask("Write a quatrain that begins with 「明月」", temperature=0.5).text
+"""
+
+import base64
+import collections
+import contextlib
+import http.client
+import json
+import re
+import threading
+import time
+import urllib.parse
+from typing import NamedTuple
+
+from .. import CourseError
+from .keys import ServiceError, find_key, leaks
+
+GOOGLE = "https://generativelanguage.googleapis.com"
+MODELS = {"text": "gemini-flash-lite-latest", "picture": "gemini-nano-banana-2.1"}  # Google's, November 2026
+LARGEST = 20 * 2**20  # bytes of a request, as Google allows; and of an answer, three times that
+
+
+class Answer(NamedTuple):
+    """What came back: text, pictures as bytes, why it ended, how many tokens both ways, which model says that it answered."""
+
+    text: str
+    pictures: list
+    finish: str
+    tokens: int
+    model: str
+
+
+class Clock:
+    """A clock whose minute lasts `minute` of our seconds; `time` and `sleep` count in its own seconds."""
+
+    def __init__(self, minute=60.0):
+        self.speed = 60.0 / minute
+
+    def time(self):
+        return time.monotonic() * self.speed
+
+    def sleep(self, seconds):
+        time.sleep(max(0.0, seconds) / self.speed)
+
+
+def understand(status, body):
+    """What a refusal means: (kind, one sentence, seconds to wait or None). Only "busy" is worth another try."""
+    try:
+        error = json.loads(body)
+        error = (error[0] if isinstance(error, list) else error)["error"]
+        message, details = str(error["message"]), [d for d in error.get("details") or [] if isinstance(d, dict)]
+    except (ValueError, KeyError, TypeError, IndexError):
+        return ("busy" if status >= 500 else "strange"), f"The service answered {status}, and not in JSON.", None
+    first = " ".join(message.partition("\n")[0].split())
+    said = re.search(r'"retryDelay": "([\d.]+)s"', json.dumps(details))
+    wait = float(said[1]) if said else None
+    quotas = json.dumps([d.get("violations") for d in details])
+    if status == 429 and "limit: 0," in message:
+        return "no quota", "Your plan has no quota for this model (limit: 0). Waiting does not help.", None
+    if status == 429 and "PerDay" in quotas:
+        return "day", "Today's quota for this model is used up. Go on tomorrow, or with another model.", None
+    if status in (408, 429) or status >= 500:
+        return "busy", first, wait
+    if status in (401, 403) or "API key" in message or "API_KEY" in str(details):
+        return "key", first, None
+    return {404: "model"}.get(status, "request" if status >= 400 else "strange"), first, None
+
+
+class Limiter:
+    """Lets through at most `requests`, and `tokens`, in any `period` seconds, and `at_once` at a time; others wait in turn.
+
+    The period is 2 % longer than the service's minute: requests do not all take equally long on their way.
+    """
+
+    def __init__(self, requests, tokens=None, at_once=8, period=61.2, clock=None):
+        self.requests, self.tokens, self.period, self.clock = requests, tokens, period, clock or Clock()
+        self.sent, self.lock, self.doors = (
+            collections.deque(maxlen=10_000),
+            threading.Lock(),
+            threading.Semaphore(at_once),
+        )
+
+    def reserve(self, now, tokens=0):
+        """When the next request may go, counted as sent then; raises ServiceError for one that can never go."""
+        if self.tokens is not None and tokens > self.tokens:
+            raise ServiceError(
+                "request", f"{tokens:,} tokens are more than the {self.tokens:,} a minute that you have."
+            )
+        with self.lock:
+            when, left = max(now, self.sent[-1][0] if self.sent else now), (self.tokens or 0) - tokens
+            for age, (then, cost) in enumerate(reversed(self.sent), 1):  # the youngest first
+                left -= cost
+                if age >= self.requests or (self.tokens is not None and left < 0):
+                    when = max(when, then + self.period)
+                    break
+            self.sent.append((when, tokens))
+            return when
+
+    @contextlib.contextmanager
+    def place(self, tokens=0):
+        """Wait for a turn; a wait that is broken off (Ctrl-C) gives its place back."""
+        with self.doors:
+            when = self.reserve(self.clock.time(), tokens)
+            try:
+                self.clock.sleep(when - self.clock.time())
+            except BaseException:
+                with self.lock:
+                    self.sent.remove((when, tokens))
+                raise
+            yield
+
+
+def patiently(call, tries=5, clock=None):
+    """`call()`, again after a pause if the service was busy (1, 2, 4 … s or what it said), and after nothing else."""
+    for turn in range(tries):
+        try:
+            return call()
+        except ServiceError as error:
+            if error.kind != "busy" or turn == tries - 1:
+                raise
+            (clock or Clock()).sleep(2.0**turn if error.wait is None else error.wait)
+    return None
+
+
+class Client:
+    """Asks the service at `url` with `key`; at most `budget` requests, so that a loop cannot empty a purse."""
+
+    def __init__(self, url, key, text, picture=None, limiter=None, budget=1000, timeout=60.0):
+        self.url, self.key, self.text, self.picture = urllib.parse.urlsplit(url), key, text, picture
+        self.limiter, self.budget, self.timeout = limiter or Limiter(10_000), budget, timeout
+
+    def models(self):
+        """The names of the service's models."""
+        with self._open("GET", "/v1beta/models") as answer:
+            return [model["name"].removeprefix("models/") for model in _load(answer.read(LARGEST)).get("models", [])]
+
+    def ask(self, prompt, *pictures, draw=False, model=None, **settings):
+        """Ask for text, or with `draw` for a picture; settings are the API's own: temperature, maxOutputTokens, seed."""
+        path = self._path(model, draw, "generateContent")
+        with self._open("POST", path, *self._body(prompt, pictures, settings), draw) as answer:
+            return read(_load(answer.read(3 * LARGEST)), draw)
+
+    def stream(self, prompt, model=None, **settings):
+        """The pieces of a text, each as soon as it comes."""
+        path = self._path(model, False, "streamGenerateContent?alt=sse")
+        with self._open("POST", path, *self._body(prompt, (), settings)) as answer:
+            finish = ""
+            for line in answer:
+                if line.startswith(b"data: "):
+                    piece = read(_load(line[6:]))
+                    finish = piece.finish
+                    yield piece.text
+            if not finish:  # a stream that breaks off ends as quietly as one that is complete
+                raise ConnectionError
+
+    def _path(self, model, draw, verb):
+        model = model or (self.picture if draw else self.text)
+        return f"/v1beta/models/{urllib.parse.quote(str(model), safe='')}:{verb}"
+
+    def _body(self, prompt, pictures, settings):
+        """The JSON of a request, once it has been looked at, and about how many tokens its prompt has."""
+        try:
+            empty = not prompt.strip() or not prompt.encode()
+        except (AttributeError, UnicodeEncodeError):
+            raise ServiceError(
+                "request", "The prompt is no text that can be sent: half a character is in it."
+            ) from None
+        if empty:
+            raise ServiceError("request", "The prompt is empty: write what you want.")
+        if leaks(self.key, prompt):
+            raise ServiceError("key", "Your key stands in the prompt. It was not sent: take it out.")
+        parts = [{"text": prompt}]
+        for picture in pictures:
+            kinds = [("image/png", b"\x89PNG\r\n"), ("image/jpeg", b"\xff\xd8\xff")]
+            kind = next((name for name, start in kinds if bytes(picture[:6]).startswith(start)), None)
+            if kind is None or len(picture) > LARGEST * 0.7:
+                why = (
+                    "is neither PNG nor JPEG"
+                    if kind is None
+                    else f"has {len(picture) / 2**20:.0f} MB, and 14 are the most"
+                )
+                raise ServiceError("request", f"This picture {why}: choose another.")
+            parts.append({"inlineData": {"mimeType": kind, "data": base64.b64encode(picture).decode()}})
+        body = {"contents": [{"role": "user", "parts": parts}]}
+        body |= {"generationConfig": settings} if settings else {}
+        return json.dumps(body).encode(), len(prompt.encode()) // 3 + 1
+
+    @contextlib.contextmanager
+    def _open(self, method, path, body=b"", tokens=0, draw=False):
+        """The open answer to one request; whatever goes wrong is a ServiceError, which never holds the key."""
+        secure, late = self.url.scheme == "https", threading.Event()
+        line = (http.client.HTTPSConnection if secure else http.client.HTTPConnection)(
+            self.url.netloc, timeout=self.timeout
+        )
+
+        def hang_up():  # a time-out for the whole of it: a service that sends a byte a second would never end
+            late.set()
+            if line.sock:
+                line.sock.shutdown(2)
+
+        watch, sent, failed = threading.Timer(self.timeout, hang_up), False, None
+        headers = lambda: {"Content-Type": "application/json", "x-goog-api-key": self.key.reveal()}  # noqa: E731
+        with self.limiter.place(tokens):
+            if self.budget < 1:
+                raise ServiceError("request", "The budget of requests is used up: look for the loop, then raise it.")
+            self.budget -= 1
+            watch.start()
+            try:
+                line.connect()
+                sent = True
+                line.request(method, path, body, headers())
+                answer = line.getresponse()
+                if answer.status != 200:
+                    raise ServiceError(*understand(answer.status, answer.read(LARGEST)))
+                yield answer
+            except ServiceError as error:  # a careless service may have sent the key back
+                failed = ServiceError(error.kind, str(error).replace(self.key.reveal(), "(your key)"), error.wait)
+            except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
+                why = (
+                    f"No answer within {self.timeout:g} s"
+                    if late.is_set()
+                    else f"The line broke: {type(error).__name__}"
+                )
+                billed = ", and the picture may be billed: it is not asked for again" if draw and sent else ""
+                failed = ServiceError("strange" if billed else "busy", f"{why}{billed}.")
+            except KeyboardInterrupt:  # anew, without the frames that hold the key
+                failed = KeyboardInterrupt("You stopped waiting.")
+            finally:
+                watch.cancel()
+                line.close()
+        if failed:
+            raise failed from None
+
+
+def read(answer, draw=False):
+    """Text and pictures of an answer; raises ServiceError for one that was refused, or is none."""
+    try:
+        if why := (answer.get("promptFeedback") or {}).get("blockReason"):
+            raise ServiceError("refused", f"The service refused the question ({why}).")
+        first = answer["candidates"][0]
+        finish, parts = first.get("finishReason") or "", (first.get("content") or {}).get("parts") or []
+        text = "".join(part.get("text", "") for part in parts if not part.get("thought"))
+        pictures = [
+            base64.b64decode(part["inlineData"]["data"], validate=True) for part in parts if "inlineData" in part
+        ]
+        tokens = (answer.get("usageMetadata") or {}).get("totalTokenCount", 0)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        if isinstance(error, ServiceError):
+            raise
+        raise ServiceError("strange", "The answer is JSON, but holds no candidate that can be read.") from None
+    if not pictures and (draw or finish not in ("", "STOP", "MAX_TOKENS")):
+        raise ServiceError("refused", f"It ended without an answer ({finish or 'no reason given'}). {text}".strip())
+    if not text and not pictures and finish:
+        raise ServiceError("strange", "The answer holds neither text nor a picture.")
+    return Answer(text, pictures, finish, tokens, answer.get("modelVersion", ""))
+
+
+def _load(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ServiceError("strange", "The answer is not JSON, or was cut off.") from None
+
+
+def my_client(service, door):
+    """A client of the stand-in (service "stand-in"), or of Google ("gemini") with your own key and 20 requests at most.
+
+    Raises ServiceError if there is no key, CourseError for another name.
+    """
+    if service == "stand-in":
+        return Client(door.url, door.key, "stand-in-text", "stand-in-picture")
+    if service != "gemini":
+        raise CourseError(f'There is "stand-in" and "gemini", but no {service!r}.')
+    return Client(GOOGLE, find_key(), MODELS["text"], MODELS["picture"], limiter=Limiter(10), budget=20)

@@ -1,0 +1,93 @@
+"""Keys for services: found, looked at, hidden, and hunted for where they have no business to be.
+
+>>> key = find_key()                       # Colab's secrets, else the environment
+>>> leaks(key, Path("hand-in.zip"))        # [] is good
+"""
+
+import base64
+import os
+import zipfile
+from pathlib import Path
+
+from .. import CourseError
+
+HELP = {  # the three ways in which Colab's secrets fail, by the name of the error
+    "SecretNotFoundError": "Colab has no secret {name!r}: click the key symbol on the left, *Add new secret*, write that name and paste the key as its value",
+    "NotebookAccessError": "Colab keeps {name!r} from this notebook: click the key symbol on the left and turn on the switch *Notebook access* beside it",
+    "TimeoutException": "Colab's secrets did not answer: they work on Colab's own page only, and the page has to be open. Run the cell again",
+}
+
+
+class ServiceError(CourseError):
+    """A refusal: its `kind` (busy, key, no quota, day, model, request, refused, strange) and the seconds to `wait`, if said."""
+
+    def __init__(self, kind, sentence, wait=None):
+        super().__init__(sentence)
+        self.kind, self.wait = kind, wait
+
+
+class Key:
+    """A key that shows its length only, in print, f-strings and tracebacks. A guard against slips, not against intent.
+
+    Raises ServiceError, kind "key", for what cannot be a key, before anything is sent; quotes and blanks around it go.
+    """
+
+    def __init__(self, text):
+        text = (text or "").strip().strip("'\"“”‘’「」").strip()
+        why = None
+        if not text or text.upper().replace(" ", "_").strip("<>") in ("YOUR_API_KEY", "YOUR_KEY", "API_KEY"):
+            why = "holds no key yet: paste your own into the secret"
+        elif not text.isascii() or not text.isprintable() or " " in text:
+            why = (
+                "has a blank, a line break or a character that no key has: copy it once more, and nothing else with it"
+            )
+        elif len(text) < 16:
+            why = f"has only {len(text)} characters, so it is cut off: copy all of it"
+        if why:
+            raise ServiceError("key", f"This key {why}.")
+        self._reveal = lambda: text  # not an attribute that a debugger or a form would list with its value
+
+    def reveal(self):
+        """The key itself, for the one line that sends it."""
+        return self._reveal()
+
+    def __repr__(self):
+        return f"<a key of {len(self._reveal())} characters>"
+
+    def __reduce__(self):
+        raise ServiceError("key", "A key is not written into files.")
+
+
+def find_key(name="GEMINI_API_KEY"):
+    """The key from Colab's secrets, else from the environment; raises ServiceError, kind "key", if there is none."""
+    try:
+        from google.colab import userdata
+    except ImportError:
+        if not os.environ.get(name, "").strip():
+            sentence = f"There is no key: on Colab put it into the secret {name}, elsewhere into the environment variable {name}, and start again."
+            raise ServiceError("key", sentence) from None
+        return Key(os.environ[name])
+    try:
+        found = userdata.get(name)
+    except Exception as error:
+        why = HELP.get(type(error).__name__, f"Colab's secrets failed ({type(error).__name__}). Run the cell again")
+        raise ServiceError("key", why.format(name=name) + ".") from None
+    return Key(found)
+
+
+def leaks(key, *places):
+    """Where 12 characters of the key in a row stand, plain or in base64: texts, bytes, files, folders, zips. [] is good."""
+    secret = key.reveal().encode()
+    coded = [base64.b64encode(b" " * n + secret)[4 if n else 0 : -4] for n in range(3)]
+    pieces = {word[i : i + 12] for word in (secret, *coded) for i in range(len(word) - 11)}
+    found = []
+    for number, place in enumerate(places, 1):
+        texts = {f"text {number}": place.encode(errors="replace") if isinstance(place, str) else place}
+        if isinstance(place, Path):
+            files = [path for path in (place.rglob("*") if place.is_dir() else [place]) if path.is_file()]
+            texts = {path.name: path.read_bytes() for path in sorted(files)}
+            for path in filter(zipfile.is_zipfile, files):
+                with zipfile.ZipFile(path) as packed:
+                    texts |= {f"{path.name}/{inner}": packed.read(inner) for inner in packed.namelist()}
+        found += [name for name, text in texts.items() if any(piece in text for piece in pieces)]
+    return found
