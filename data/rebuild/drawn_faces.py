@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from helpers import face_judge, face_labels, files, load_weights
+from helpers import data_file, face_judge, face_labels, load_weights
+from helpers.data import DATA
 
 DRAWN, KEPT = 40_000, 48
 CELLS = ["mapping-code", "mapping-net", "modulated-code", "layer-code", "sizes", "generator-code"]
@@ -19,12 +20,12 @@ CELLS = ["mapping-code", "mapping-net", "modulated-code", "layer-code", "sizes",
 
 def generator():
     """Notebook 08's generator, from its own cells, with the shipped weights."""
-    path = next((files.DATA.parent / "notebooks").glob("08_*.ipynb"))
+    path = next((DATA.parent / "notebooks").glob("08_*.ipynb"))
     cells = {cell["id"]: "".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]}
     names = {"torch": torch, "nn": nn, "F": F}
     for name in CELLS:
         exec(compile(cells[name], f"08:{name}", "exec"), names)
-    stored = json.loads(files.data_file("results/08_faces.json").read_text(encoding="utf-8"))
+    stored = json.loads(data_file("results/08_faces.json").read_text(encoding="utf-8"))
     return load_weights("08_faces", {"G": names["Generator"]()}, stored["settings"])["G"]
 
 
@@ -32,7 +33,9 @@ def draw(path):
     """Draw the faces and write them to `path`: `images` (n, 16, 16, 3) and `labels` (n, 3), unsigned bytes."""
     draws, chance, judge = generator(), torch.Generator().manual_seed(11), face_judge()
     with torch.no_grad():
-        pieces = [draws(torch.randn(500, 64, generator=chance), torch.zeros(500, 5, 16, 16)) for _ in range(DRAWN // 500)]
+        pieces = [
+            draws(torch.randn(500, 64, generator=chance), torch.zeros(500, 5, 16, 16)) for _ in range(DRAWN // 500)
+        ]
     faces = torch.cat(pieces).clamp(-1, 1)
     labels, sure = face_labels(judge, faces)
     kind, kept = labels.long() @ torch.tensor([4, 2, 1]), []

@@ -4,6 +4,8 @@
 >>> client.ask("Write a quatrain that begins with 「明月」", temperature=0.5).text
 """
 
+from __future__ import annotations
+
 import base64
 import collections
 import contextlib
@@ -13,10 +15,11 @@ import re
 import threading
 import time
 import urllib.parse
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from .. import CourseError
-from .keys import ServiceError, find_key, leaks
+from .keys import Key, ServiceError, find_key, leaks
 
 GOOGLE = "https://generativelanguage.googleapis.com"
 MODELS = {"text": "gemini-flash-lite-latest", "picture": "gemini-nano-banana-2.1"}  # Google's, November 2026
@@ -36,17 +39,17 @@ class Answer(NamedTuple):
 class Clock:
     """A clock whose minute lasts `minute` of our seconds; `time` and `sleep` count in its own seconds."""
 
-    def __init__(self, minute=60.0):
+    def __init__(self, minute: float = 60.0):
         self.speed = 60.0 / minute
 
-    def time(self):
+    def time(self) -> float:
         return time.monotonic() * self.speed
 
-    def sleep(self, seconds):
+    def sleep(self, seconds: float):
         time.sleep(max(0.0, seconds) / self.speed)
 
 
-def understand(status, body):
+def understand(status: int, body: bytes) -> tuple[str, str, float | None]:
     """What a refusal means: (kind, one sentence, seconds to wait or None). Only "busy" is worth another try."""
     try:
         error = json.loads(body)
@@ -75,7 +78,14 @@ class Limiter:
     The period is 2 % longer than the service's minute: requests do not all take equally long on their way.
     """
 
-    def __init__(self, requests, tokens=None, at_once=8, period=61.2, clock=None):
+    def __init__(
+        self,
+        requests: int,
+        tokens: int | None = None,
+        at_once: int = 8,
+        period: float = 61.2,
+        clock: Clock | None = None,
+    ):
         self.requests, self.tokens, self.period, self.clock = requests, tokens, period, clock or Clock()
         self.sent, self.lock, self.doors = (
             collections.deque(maxlen=10_000),
@@ -83,7 +93,7 @@ class Limiter:
             threading.Semaphore(at_once),
         )
 
-    def reserve(self, now, tokens=0):
+    def reserve(self, now: float, tokens: int = 0) -> float:
         """When the next request may go, counted as sent then; raises ServiceError for one that can never go."""
         if self.tokens is not None and tokens > self.tokens:
             raise ServiceError(
@@ -100,7 +110,7 @@ class Limiter:
             return when
 
     @contextlib.contextmanager
-    def place(self, tokens=0):
+    def place(self, tokens: int = 0):
         """Wait for a turn; a wait that is broken off (Ctrl-C) gives its place back."""
         with self.doors:
             when = self.reserve(self.clock.time(), tokens)
@@ -113,7 +123,7 @@ class Limiter:
             yield
 
 
-def patiently(call, tries=5, clock=None):
+def patiently(call: Callable, tries: int = 5, clock: Clock | None = None):
     """`call()`, again after a pause if the service was busy (1, 2, 4 … s or what it said), and after nothing else."""
     for turn in range(tries):
         try:
@@ -128,22 +138,31 @@ def patiently(call, tries=5, clock=None):
 class Client:
     """Asks the service at `url` with `key`; at most `budget` requests, so that a loop cannot empty a purse."""
 
-    def __init__(self, url, key, text, picture=None, limiter=None, budget=1000, timeout=60.0):
+    def __init__(
+        self,
+        url: str,
+        key: Key,
+        text: str,
+        picture: str | None = None,
+        limiter: Limiter | None = None,
+        budget: int = 1000,
+        timeout: float = 60.0,
+    ):
         self.url, self.key, self.text, self.picture = urllib.parse.urlsplit(url), key, text, picture
         self.limiter, self.budget, self.timeout = limiter or Limiter(10_000), budget, timeout
 
-    def models(self):
+    def models(self) -> list[str]:
         """The names of the service's models."""
         with self._open("GET", "/v1beta/models") as answer:
             return [model["name"].removeprefix("models/") for model in _load(answer.read(LARGEST)).get("models", [])]
 
-    def ask(self, prompt, *pictures, draw=False, model=None, **settings):
+    def ask(self, prompt: str, *pictures: bytes, draw: bool = False, model: str | None = None, **settings) -> Answer:
         """Ask for text, or with `draw` for a picture; settings are the API's own: temperature, maxOutputTokens, seed."""
         path = self._path(model, draw, "generateContent")
         with self._open("POST", path, *self._body(prompt, pictures, settings), draw) as answer:
             return read(_load(answer.read(3 * LARGEST)), draw)
 
-    def stream(self, prompt, model=None, **settings):
+    def stream(self, prompt: str, model: str | None = None, **settings) -> Iterator[str]:
         """The pieces of a text, each as soon as it comes."""
         path = self._path(model, False, "streamGenerateContent?alt=sse")
         with self._open("POST", path, *self._body(prompt, (), settings)) as answer:
@@ -235,7 +254,7 @@ class Client:
             raise failed from None
 
 
-def read(answer, draw=False):
+def read(answer: dict, draw: bool = False) -> Answer:
     """Text and pictures of an answer; raises ServiceError for one that was refused, or is none."""
     try:
         if why := (answer.get("promptFeedback") or {}).get("blockReason"):
@@ -265,7 +284,7 @@ def _load(text):
         raise ServiceError("strange", "The answer is not JSON, or was cut off.") from None
 
 
-def my_client(service, door):
+def my_client(service: str, door) -> Client:
     """A client of the stand-in (service "stand-in"), or of Google ("gemini") with your own key and 20 requests at most.
 
     Raises ServiceError if there is no key, CourseError for another name.

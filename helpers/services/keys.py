@@ -4,6 +4,8 @@
 >>> leaks(key, Path("hand-in.zip"))        # [] is good
 """
 
+from __future__ import annotations
+
 import base64
 import os
 import zipfile
@@ -21,7 +23,7 @@ HELP = {  # the three ways in which Colab's secrets fail, by the name of the err
 class ServiceError(CourseError):
     """A refusal: its `kind` (busy, key, no quota, day, model, request, refused, strange) and the seconds to `wait`, if said."""
 
-    def __init__(self, kind, sentence, wait=None):
+    def __init__(self, kind: str, sentence: str, wait: float | None = None):
         super().__init__(sentence)
         self.kind, self.wait = kind, wait
 
@@ -32,7 +34,7 @@ class Key:
     Raises ServiceError, kind "key", for what cannot be a key, before anything is sent; quotes and blanks around it go.
     """
 
-    def __init__(self, text):
+    def __init__(self, text: str | None):
         text = (text or "").strip().strip("'\"“”‘’「」").strip()
         why = None
         if not text or text.upper().replace(" ", "_").strip("<>") in ("YOUR_API_KEY", "YOUR_KEY", "API_KEY"):
@@ -47,7 +49,7 @@ class Key:
             raise ServiceError("key", f"This key {why}.")
         self._reveal = lambda: text  # not an attribute that a debugger or a form would list with its value
 
-    def reveal(self):
+    def reveal(self) -> str:
         """The key itself, for the one line that sends it."""
         return self._reveal()
 
@@ -58,7 +60,7 @@ class Key:
         raise ServiceError("key", "A key is not written into files.")
 
 
-def find_key(name="GEMINI_API_KEY"):
+def find_key(name: str = "GEMINI_API_KEY") -> Key:
     """The key from Colab's secrets, else from the environment; raises ServiceError, kind "key", if there is none."""
     try:
         from google.colab import userdata
@@ -75,7 +77,7 @@ def find_key(name="GEMINI_API_KEY"):
     return Key(found)
 
 
-def leaks(key, *places):
+def leaks(key: Key, *places: str | bytes | Path) -> list[str]:
     """Where 12 characters of the key in a row stand, plain or in base64: texts, bytes, files, folders, zips. [] is good."""
     secret = key.reveal().encode()
     coded = [base64.b64encode(b" " * n + secret)[4 if n else 0 : -4] for n in range(3)]

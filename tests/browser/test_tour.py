@@ -25,6 +25,8 @@ ENTRIES = {
     "Write in sans:": ("貓天", "hello"),
     "Your guess:": ("０.５，０.３、0.2", "0.7, 0.7, 0"),
     "Characters:": ("貓 妳 水", "hello"),
+    "Ask for:": ("春風", " "),
+    "Your figurine:": ("with glasses, in green, named 「小華」", " "),
 }
 LABS = ["lab4-widgets8", "lab3-colab"]
 EVERY_KIND = "01"  # the number of the notebook that has sliders, boxes, menus and buttons

@@ -26,6 +26,7 @@ BEST = {
     "08": "mixing-live",
     "09": "typed-live",
     "10": "horse-live",
+    "11": "figurine-ask",
 }
 FIRST = {"05": "play"}  # a button to press before, to the end of its film
 FIGURE = """id => jupyterapp.shell.currentWidget.content.widgets.find(cell => cell.model.id === id).node

@@ -19,7 +19,8 @@ from test_services_client import mutated
 from helpers import CourseError, data_file
 from helpers.services import door as module
 from helpers.services.client import Client, Limiter, ServiceError
-from helpers.services.door import Bucket, Poet, figurines, open_door, opening_of
+from helpers.services.door import Bucket, open_door
+from helpers.services.small_models import Poet, figurines, opening_of
 
 
 @pytest.fixture(scope="module")
