@@ -3,13 +3,10 @@
 from types import ModuleType as _Module
 
 # Training
-from .draws import normal, rows, uniform
-from .game import Game
-from .gradients import gradient, gradient_penalty, zero_gradient_penalty
-from .members import sweep
-from .optimisers import Schedule, falling
-from .players import Player
-from .scale import collect, share
+from .core.batch import normal, rows, uniform
+from .core.checkpoint import collect, share
+from .core.game import Game, Player, Schedule, falling, sweep
+from .core.penalties import gradient, gradient_penalty, zero_gradient_penalty
 
 # GPU
 from .gpu import check_gpu, has_fast_bf16

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .members import Named
+from .core.batch import Named
 from .page import CourseError
 
 DATA = Path(__file__).resolve().parent.parent / "data"

@@ -5,7 +5,7 @@ import torch
 from core_games import Conv, make_game, one_thread, state_of  # noqa: F401
 
 from helpers import CourseError
-from helpers import game as game_module
+from helpers.core import game as game_module
 
 
 @pytest.fixture

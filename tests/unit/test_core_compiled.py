@@ -10,7 +10,8 @@ import torch
 from core_games import Conv, make_game, one_thread  # noqa: F401
 from torch import nn
 
-from helpers import Game, Player, compiling, normal
+from helpers import Game, Player, normal
+from helpers.core import compiled as compiling
 
 UNABLE = torch.__version__.startswith("2.4.")  # its compiler fails on one of these games, which then runs uncompiled
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import pytest
@@ -17,38 +18,38 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 MUTATIONS = {
     "nothing": None,
-    "the bias correction of Adam's mean is forgotten": ("optimisers.py", "rate / (1 - beta1**step)", "rate"),
-    "the bias correction of Adam's square is forgotten": ("optimisers.py", "(square / (1 - beta2**step))", "square"),
-    "epsilon stands under the root": ("optimisers.py", ".sqrt_().add_(eps)", ".add_(eps).sqrt_()"),
-    "members share a random stream": ("draws.py", "SFC64([seed, self.key, chunk])", "SFC64([self.key, chunk])"),
-    "two members' random streams are mixed": ("draws.py", "enumerate(self.seeds)", "enumerate(reversed(self.seeds))"),
-    "draws share a random stream": ("draws.py", "SFC64([seed, self.key, chunk])", "SFC64([seed, chunk])"),
+    "the bias correction of Adam's mean is forgotten": ("step.py", "rate / (1 - beta1**turn)", "rate"),
+    "the bias correction of Adam's square is forgotten": ("step.py", "(square / (1 - beta2**turn))", "square"),
+    "epsilon stands under the root": ("step.py", ".sqrt_().add_(eps)", ".add_(eps).sqrt_()"),
+    "members share a random stream": ("batch.py", "SFC64([seed, self.key, chunk])", "SFC64([self.key, chunk])"),
+    "two members' random streams are mixed": ("batch.py", "enumerate(self.seeds)", "enumerate(reversed(self.seeds))"),
+    "draws share a random stream": ("batch.py", "SFC64([seed, self.key, chunk])", "SFC64([seed, chunk])"),
     "the gradient is averaged across members": (
-        "engine.py",
-        "(state[n], grad,",
-        "(state[n], grad.mean(0, keepdim=True).expand_as(grad),",
+        "step.py",
+        "(group.state[net], grad,",
+        "(group.state[net], grad.mean(0, keepdim=True).expand_as(grad),",
     ),
-    "the loss is averaged across members": ("engine.py", "results[player.name].sum()", "results[player.name].mean()"),
+    "the loss is averaged across members": ("step.py", "results[plan.name].sum()", "results[plan.name].mean()"),
     "members share the first one's learning rate": (
-        "engine.py",
-        "self.rates[p.name], p.f",
-        "self.rates[p.name][:1], p.f",
+        "step.py",
+        "rate[start:stop, None] for",
+        "rate[start:stop, None][:1] for",
     ),
-    "detach is removed": ("engine.py", "[v.detach().requires_grad_(t)", "[v.requires_grad_(t)"),
+    "detach is removed": ("step.py", "[v.detach().requires_grad_(p", "[v.requires_grad_(p"),
     "a loss trains every network it uses": (
-        "engine.py",
-        "    player = plan.player\n",
-        "    player = __import__('copy').copy(plan.player)\n    player.nets = plan.nets\n",
+        "step.py",
+        "plan.player.nets if plan.player else []\n    views",
+        "list(group.game.state) if plan.player else []\n    views",
     ),
     "batch norm's statistics are lost": (
-        "engine.py",
-        "[kept[key] for key in stack.buffers]",
-        "[kept[key].clone() for key in stack.buffers]",
+        "step.py",
+        "buffers = [tensor for key, tensor in kept",
+        "buffers = [tensor.clone() for key, tensor in kept",
     ),
-    "the schedule is ignored": ("players.py", "float(self.schedule(step))", "1.0"),
-    "weights are not clipped": ("engine.py", ".clamp_(-player.clip, player.clip)", ".clone()"),
-    "the penalty has one epsilon for the batch": ("gradients.py", "eps = eps.", "eps = eps[:1].expand_as(eps)."),
-    "averages move too fast": ("optimisers.py", "1 - decay)", "decay)"),
+    "the schedule is ignored": ("game.py", "self.schedule(step))", "self.schedule(0))"),
+    "weights are not clipped": ("step.py", ".clamp_(-player.clip, player.clip)", ".clone()"),
+    "the penalty has one epsilon for the batch": ("penalties.py", "eps = eps.", "eps = eps[:1].expand_as(eps)."),
+    "averages move too fast": ("step.py", "1 - decay)", "decay)"),
 }
 
 
@@ -58,6 +59,7 @@ def check():
     from core_games import d_loss, make_game, plain_critic_loss_gp, plain_loop, state_of
 
     torch.set_num_threads(1)
+    warnings.simplefilter("error", UserWarning)  # members that could not be computed together would hide a mistake
     torch.set_default_dtype(torch.float64)
     close = {"rtol": 1e-7, "atol": 1e-9}
     for kind in ("non-saturating", "wgan-clip", "wgan-gp"):
@@ -98,7 +100,7 @@ def survivors():
         with tempfile.TemporaryDirectory() as folder:
             shutil.copytree(ROOT / "helpers", Path(folder) / "helpers", ignore=shutil.ignore_patterns("__pycache__"))
             if change:
-                path, (_, old, new) = Path(folder) / "helpers" / change[0], change
+                path, (_, old, new) = Path(folder) / "helpers" / "core" / change[0], change
                 source = path.read_text(encoding="utf-8")
                 assert source.count(old) == 1, f"{name}: {old!r} stands {source.count(old)} times in {change[0]}"
                 path.write_text(source.replace(old, new), encoding="utf-8")

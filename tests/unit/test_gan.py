@@ -72,8 +72,11 @@ def losses(where, change=()):
     g, d = (page[n]() for n in (("make_g", "make_d") if where == "line" else ("make_painter", "make_critic")))
     x = torch.rand(8, 1) if where == "line" else torch.rand(8, 1, 28, 28)
     z = torch.rand(8, 1) if where == "line" else torch.randn(8, page["Z"])
-    nets, batch = helpers.members.Named("nets", {"G": g, "D": d}), helpers.members.Named("batch", {"x": x, "z": z})
-    member = helpers.members.Named("member", {"penalty": torch.tensor(0.3)})
+    nets, batch = (
+        helpers.core.batch.Named("nets", {"G": g, "D": d}),
+        helpers.core.batch.Named("batch", {"x": x, "z": z}),
+    )
+    member = helpers.core.batch.Named("member", {"penalty": torch.tensor(0.3)})
     return nets, [lambda name=name: page[name](nets, batch, member) for name in LOSSES[where]]
 
 
@@ -213,7 +216,7 @@ def test_what_is_left_of_both_pushes():
             weight.zero_()  # it draws −3 whatever z is
         d.weight.fill_(2.0)
         d.bias.fill_(0.0)  # the score of −3 is −6
-    saturating, other, says = page["pushes"](helpers.members.Named("nets", {"G": g, "D": d}))
+    saturating, other, says = page["pushes"](helpers.core.batch.Named("nets", {"G": g, "D": d}))
     assert math.isclose(says, 1 / (1 + math.exp(6)), rel_tol=1e-5)
     assert math.isclose(saturating, 2 * says, rel_tol=1e-4) and math.isclose(other, 2 * (1 - says), rel_tol=1e-4)
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 import helpers
 from helpers import CourseError, data_file, load_results
-from helpers.members import Named
+from helpers.core.batch import Named
 
 NAMES = {"np": np, "torch": torch, "nn": nn, "F": F, "plt": plt, "time": time}
 NAMES |= {name: getattr(helpers, name) for name in helpers.__all__}

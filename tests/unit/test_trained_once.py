@@ -7,7 +7,7 @@ from core_games import make_game
 from jupyter_client.manager import start_new_kernel
 from start import trained_once
 
-from helpers import training
+from helpers.core import loop
 
 
 @pytest.fixture
@@ -18,15 +18,15 @@ def train(tmp_path, monkeypatch):
     monkeypatch.setattr(trained_once, "BEFORE", [])
     pytest.importorskip("IPython")
 
-    def counted(*arguments):
+    def counted(game, arguments):
         counted.calls += 1
-        return training.train(*arguments)
+        return loop.run(game, arguments)
 
     counted.calls = 0
-    remembered = trained_once.remembering(counted)
 
     def call(game, until, callback=None, every=2, only=None):
-        remembered(game, None, until, only, callback, every, None, False)
+        arguments = {"steps": None, "until": until, "only": only, "callback": callback, "every": every}
+        trained_once.remembered(counted, game, {**arguments, "checkpoint": None, "progress": False})
         call.calls = counted.calls
 
     return call

@@ -23,12 +23,12 @@ STOPS = 20  # at so many steps, at most, a callback's game is kept too
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    """Listens to the cells from the first import of helpers on, and wraps `train` as soon as it has been loaded."""
+    """Listens to the cells from the first import of helpers on, and hooks into `train` as soon as it has been loaded."""
 
     def find_spec(self, name, path=None, target=None):
         if name == "helpers":
             listen()
-        if name != "helpers.training":
+        if name != "helpers.core.loop":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
@@ -36,52 +36,50 @@ class Finder(importlib.abc.MetaPathFinder):
 
         def exec_module(module):
             load(module)
-            module.train = remembering(module.train)
+            module.HOOKS.append(remembered)
 
         spec.loader.exec_module = exec_module
         return spec
 
 
 def install():
-    """Watch for the import of helpers.training, if the tests asked for it."""
+    """Watch for the import of the training loop, if the tests asked for it."""
     if os.environ.get("COURSE_TRAINED"):
         sys.meta_path.insert(0, Finder())
 
 
-def remembering(train):
-    """`train` that reads or keeps what it reaches, where there is a notebook behind it."""
-
-    def remembered(game, steps, until, only, callback, every, checkpoint, progress):
-        arguments = (game, steps, until, only, callback, every, checkpoint, progress)
-        if "IPython" not in sys.modules or checkpoint or (steps is None) == (until is None):
-            return train(*arguments)
-        goal = until if steps is None else game.step + steps
-        picture = type(callback).__name__ == "TrainingPicture"  # its last state is all that stays
-        stops = [s for s in range(game.step + 1, goal + 1) if s % every == 0] if callback and not picture else []
-        if len(stops) > STOPS:
-            return train(*arguments)
-        name = Path(os.environ["COURSE_TRAINED"]) / known_by(game, goal, only)
-        end = name.with_suffix(".end.npz")
-        if os.environ.get("COURSE_TRAINED_READ") and end.exists():
-            for stop in stops:
-                game.load(name.with_suffix(f".{stop}.npz"))
-                callback(game)
-            game.load(end)
-            if picture:
-                callback.game = game
-            return None
-
-        def kept(game):
-            game.save(name.with_suffix(f".{game.step}.npz"))
+def remembered(train, game, arguments):
+    """A hook of the loop: reads or keeps what a training reaches, where there is a notebook behind it."""
+    steps, until, only, callback, every, checkpoint = (
+        arguments[name] for name in ("steps", "until", "only", "callback", "every", "checkpoint")
+    )
+    if "IPython" not in sys.modules or checkpoint or (steps is None) == (until is None):
+        return train(game, arguments)
+    goal = until if steps is None else game.step + steps
+    picture = type(callback).__name__ == "TrainingPicture"  # its last state is all that stays
+    stops = [s for s in range(game.step + 1, goal + 1) if s % every == 0] if callback and not picture else []
+    if len(stops) > STOPS:
+        return train(game, arguments)
+    name = Path(os.environ["COURSE_TRAINED"]) / known_by(game, goal, only)
+    end = name.with_suffix(".end.npz")
+    if os.environ.get("COURSE_TRAINED_READ") and end.exists():
+        for stop in stops:
+            game.load(name.with_suffix(f".{stop}.npz"))
             callback(game)
-
-        begun = time.monotonic()
-        train(game, steps, until, only, kept if stops else callback, every, checkpoint, progress)
-        if game.step == goal and time.monotonic() - begun > WORTH:
-            game.save(end)  # last: where it is, the others are
+        game.load(end)
+        if picture:
+            callback.game = game
         return None
 
-    return remembered
+    def kept(game):
+        game.save(name.with_suffix(f".{game.step}.npz"))
+        callback(game)
+
+    begun = time.monotonic()
+    train(game, {**arguments, "callback": kept if stops else callback})
+    if game.step == goal and time.monotonic() - begun > WORTH:
+        game.save(end)  # last: where it is, the others are
+    return None
 
 
 CELLS = []  # what this kernel ran, from the first import of helpers on (its own history is empty when nbval asks)
@@ -129,10 +127,11 @@ def known_by(game, goal, only):
     """The name of a training: a digest of the notebook's code so far, helpers/, the game as it is, and the goal."""
     import torch
 
-    from helpers import checkpoint
+    import helpers
+    from helpers.core import checkpoint
 
     digest = hashlib.sha256()
-    for source in sorted(Path(checkpoint.__file__).parent.glob("*.py")):
+    for source in sorted(Path(helpers.__file__).parent.rglob("*.py")):
         digest.update(source.read_bytes())
     BEFORE.append(len(CELLS))  # games of one cell may differ in what no file shows, an activation function say:
     place = BEFORE.count(len(CELLS))  # so it counts, too, which training of its cell this is
@@ -144,7 +143,7 @@ def known_by(game, goal, only):
     about += [code, place, nets, checkpoint.describe(game), game.step, game.turns]
     about += [sorted(game.frozen), goal, only, [read_by(player.loss, set()) for player in game.players.values()]]
     digest.update(json.dumps(about, default=str).encode())
-    for tensors in [*game.state.values(), game.data, game.hyper]:
+    for tensors in [*game.state.values(), game.hyper]:
         for tensor in tensors.values():
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:24]

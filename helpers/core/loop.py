@@ -3,29 +3,35 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 
-from . import compiling
-from .errors import CourseError
-from .progress import progress_bar
-from .turns import TURN
+from ..page import LOCK, CourseError
+from . import checkpoint as checkpoints
+from . import compiled
+from .batch import WHERE, random_states, whole
 
 ROUNDS = 20  # at most so many at a time for one group of members, while its weights are in the processor's cache
 PATIENCE = 0.4  # seconds that they should take at most, so that Ctrl-C is answered
+# Functions hook(train, game, arguments), the last one outermost: each stands in the place of a training and calls
+# train(game, arguments), or not. For tests that watch trainings or remember them.
+HOOKS: list[Callable] = []
 
 
 class History:
     """What the losses returned, as arrays (steps, members): `history["D"]`; `list(history)` gives the names."""
 
-    def __init__(self, members):
+    def __init__(self, members: int):
         self.members, self.steps, self.parts = members, 0, {}
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.parts:
             raise CourseError(f"The history has no {name!r}; it has {', '.join(self.parts) or 'nothing yet'}.")
         self.parts[name] = [np.concatenate(self.parts[name])]
@@ -34,7 +40,7 @@ class History:
     def __iter__(self):
         return iter(self.parts)
 
-    def append(self, records, steps):
+    def append(self, records: dict, steps: int) -> None:
         """Add {name: (steps, members)}; a name that is missing now, or was until now, gets NaN there."""
         for name in {**self.parts, **records}:
             part = records.get(name, np.full((steps, self.members), np.nan, np.float32))
@@ -43,31 +49,38 @@ class History:
         self.steps += steps
 
 
-def train(game, steps, until, only, callback, every, checkpoint, progress):
-    """Train for `steps` rounds, or `until` a step is reached. Ctrl-C keeps everything; call it again to go on.
+def train(game, **arguments: Any) -> None:
+    """`Game.train`: through the HOOKS to `run`."""
+    call = run
+    for hook in HOOKS:
+        call = lambda game, arguments, hook=hook, inner=call: hook(inner, game, arguments)  # noqa: E731
+    call(game, arguments)
 
-    only: the name of the one player that makes its turns, or a list of names.
-    callback: a function of the game, called after every `every` steps, for live pictures.
-    checkpoint: a path; a file there is loaded first if the game has not begun; it is written every 30 seconds and
-        at the end. The same line (with `until`), run again after a crash, goes on exactly.
-    progress: show a bar; by default not under tests, CI or COURSE_PROGRESS=0.
-    Neither or both of `steps` and `until`, or an unknown player, raise CourseError; so does running out of memory, with
-    the number to lower.
-    """
+
+def run(game, arguments: dict) -> None:
+    """Train as `Game.train` was asked to."""
+    steps, until, callback, checkpoint = (arguments[name] for name in ("steps", "until", "callback", "checkpoint"))
     if (steps is None) == (until is None):
         raise CourseError("train needs how many steps to train, train(2000), or where to stop, train(until=2000).")
-    players = [game.players[n] for n in _names(game, only)]
-    if checkpoint is not None and game.step == 0 and os.path.exists(checkpoint):
-        game.load(checkpoint)
+    steps = steps if steps is None else whole("The number of steps", steps)
+    until = until if until is None else whole("The step to train until", until)
+    every = whole("every", arguments["every"], 1)
+    players = _players(game, arguments["only"])
+    if callback is not None and not callable(callback):
+        raise CourseError(f"callback must be a function of the game; it is {callback!r}.")
+    if checkpoint is not None:
+        checkpoints.check_place(checkpoint)
+        if game.step == 0 and os.path.exists(checkpoint):
+            game.load(checkpoint)
     goal = game.step + steps if until is None else until
     saved, rounds, done = time.monotonic(), 1, 0
-    with explain_memory(game), progress_bar(game, goal, progress) as bar, _Interrupt() as interrupt:
+    with explain_memory(game), _bar(game, goal, arguments["progress"]) as bar, _Interrupt() as interrupt:
         try:
             if game.compile and goal > game.step and len(players) == len(game.players):
-                with TURN:
-                    compiling.prepare(game, len(game.members) * (goal - game.step), interrupt)
+                with LOCK:
+                    compiled.prepare(game, len(game.members) * (goal - game.step), interrupt)
             while not interrupt.asked:
-                with TURN:  # another thread may train the same game: what is left is asked and done in one turn
+                with LOCK:  # another thread may train the same game: what is left is asked and done in one turn
                     left = until - game.step if steps is None else steps - done
                     if left <= 0:
                         break
@@ -76,7 +89,7 @@ def train(game, steps, until, only, callback, every, checkpoint, progress):
                     advance(game, players, count, interrupt)
                 rounds = max(1, min(ROUNDS, int(PATIENCE / max(1e-9, time.monotonic() - begun) * count)))
                 done += count
-                bar(game, count)
+                bar(count)
                 if callback and game.step % every == 0:
                     callback(game)
                 if checkpoint is not None and time.monotonic() - saved > 30:
@@ -90,29 +103,44 @@ def train(game, steps, until, only, callback, every, checkpoint, progress):
         print(f"Stopped at step {game.step} of {goal}. Nothing is lost: game.train(until={goal}) goes on.")
 
 
-def _names(game, only):
+def _players(game, only):
     names = list(game.players) if only is None else [only] if isinstance(only, str) else list(only)
-    for name in names:
-        if name not in game.players:
-            raise CourseError(f"train(only={only!r}) names no player of this game; they are {', '.join(game.players)}.")
-    return names
+    if not names or any(name not in game.players for name in names):
+        raise CourseError(f"train(only={only!r}) names no player of this game; they are {', '.join(game.players)}.")
+    return [game.players[name] for name in dict.fromkeys(names)]
 
 
-def advance(game, players, count, interrupt=None):
-    """`count` rounds for all members: either all of it is done and recorded, or (on any error) none of it."""
-    undo, records, broken = [], [], {}
+def advance(game, players: list, count: int, interrupt=None) -> None:
+    """`count` rounds for all members: either all of it is done and recorded, or (on any error) none of it.
+
+    If random numbers were drawn that no trial run had shown, the rounds are made again with all sources watched
+    (`game.strict`).
+    """
+    undo, records, broken, states = [], [], {}, random_states(game.device)
     try:
         with torch.no_grad():
             for group in game.groups:
                 before = _copy(group)
                 undo.append((group, before))
                 records.append(_run(game, group, before, players, count, game.step, broken))
-    except BaseException:
+        if not game.strict and random_states(game.device) != states:
+            raise RuntimeError("something in the losses moved the state of a randomness source")
+    except BaseException as error:
         for group, before in undo:
             _restore(group, before, slice(None))
-        raise
+        if not isinstance(error, RuntimeError) or "randomness" not in str(error):
+            raise
+        if game.strict:
+            raise CourseError(
+                f"From step {game.step} on a loss draws random numbers for all members at once; {WHERE}. "
+                "Or make the game with group=1, where each member draws its own."
+            ) from error
+        game.strict = True
+        advance(game, players, count, interrupt)
+        return
     with interrupt or contextlib.nullcontext():  # from here a Ctrl-C waits
-        game.history.append({n: torch.cat([r[n] for r in records], 1).cpu().numpy() for n in records[0]}, count)
+        whole_records = _joined(records, [(count, group.size) for group in game.groups], lambda r: torch.cat(r, 1))
+        game.history.append({name: record.cpu().numpy() for name, record in whole_records.items()}, count)
         game.step += count
         for player in players:
             game.turns[player.name] += count * player.repeats
@@ -135,19 +163,26 @@ def _run(game, group, before, players, count, step, broken):
     for i in range(count):
         turns = {p.name: game.turns[p.name] + (step - game.step + i) * p.repeats for p in players}
         rounds.append(group.round(players, turns, step + i))
-    records = {name: torch.stack([r[name] for r in rounds]) for name in rounds[0]}
+    records = _joined(rounds, [(group.size,)] * count, torch.stack)
     whole = _whole(group, records, players)
     lost = [m for m in (~whole).nonzero().flatten().tolist() if m not in frozen]
     if lost and count > 1:
         _restore(group, before, slice(None))
         parts = [_run(game, group, _copy(group), players, 1, step + i, broken) for i in range(count)]
-        return {name: torch.cat([part[name] for part in parts]) for name in records}
+        return _joined(parts, [(1, group.size)] * count, torch.cat)
     broken.update({group.start + m: step for m in lost})
     if frozen or lost:
         _restore(group, before, frozen + lost)
         for record in records.values():
             record[:, frozen + lost] = float("nan")
     return records
+
+
+def _joined(records, shapes, join):
+    """Records {name: numbers} joined by name; one that lacks a name has NaN there."""
+    found = {name: tensor for record in records for name, tensor in record.items()}
+    return {name: join([record[name] if name in record else like.new_full(shape, float("nan"))
+                        for record, shape in zip(records, shapes, strict=True)]) for name, like in found.items()}  # fmt: skip
 
 
 def _whole(group, records, players):
@@ -177,7 +212,7 @@ class _Interrupt:
     """
 
     def __init__(self):
-        self.asked, self.depth, self.waiting = False, 0, False
+        self.asked, self.depth = False, 0
 
     def __enter__(self):
         self.depth += 1
@@ -194,6 +229,27 @@ class _Interrupt:
         if self.asked and self.depth == 1:
             raise KeyboardInterrupt
         self.asked = True
+
+
+@contextlib.contextmanager
+def _bar(game, goal, progress):
+    """A function (steps done) that moves a progress bar and shows the mean loss of each player."""
+    env = os.environ
+    quiet = "CI" in env or "PYTEST_CURRENT_TEST" in env or env.get("COURSE_PROGRESS") == "0"
+    if progress is False or (progress is None and quiet) or goal <= game.step:
+        yield lambda count: None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=goal, initial=game.step, unit="step", leave=False, file=sys.stdout) as bar:
+
+        def move(count):
+            whole = [i for i in range(len(game.members)) if i not in game.frozen]
+            last = {n: game.history.parts[n][-1][-1, whole].mean() for n in game.players if n in game.history.parts}
+            bar.set_postfix({name: f"{loss:.3f}" for name, loss in last.items()}, refresh=False)
+            bar.update(count)
+
+        yield move
 
 
 @contextlib.contextmanager

@@ -6,39 +6,45 @@ The student's losses are traced once with real numbers, as they run anyway, so t
 What the compiler of an older torch cannot do (2.4: some losses with a softmax) runs uncompiled, and a warning says so.
 """
 
+import copy
 import warnings
 
 import torch
 
-from .engine import Views, play_round
+from . import checkpoint
+from .step import Views, play_round
 
 LONG = 300_000  # members × steps
 
 
 class Compiled:
-    """`compiled(group, numbers, rates, turns, step)` plays one round of all players, as `engine.play_round` does."""
+    """`compiled(group, numbers, rates, turns, step)` plays one round of all players, as `step.play_round` does."""
 
     def __init__(self, game):
         self.game, self.code, self.fixed = game, {}, {}  # by the size of a group; by the group itself
+        self.losses = checkpoint.code(game)["losses"]
 
-    def __call__(self, group, numbers, rates, turns, step):
+    def __call__(self, group, numbers: dict, rates: dict, turns: dict, step: int) -> dict:
         turns = {name: torch.tensor(float(turn), dtype=torch.float64) for name, turn in turns.items()}
         step = torch.tensor(float(step), dtype=torch.get_default_dtype(), device=self.game.device)
-        moving = [numbers, rates, turns, step]
+        drawn = {name: [{key: turn[key] for key in self.game.plans[name].keys} for turn in part]
+                 for name, part in numbers.items()}  # fmt: skip
+        moving = [drawn, rates, turns, step]
         if group not in self.fixed:  # what stays the same tensors: weights and moments, changed in place, and settings
             self.fixed[group] = list(_leaves([group.state, group.hyper]))
         if group.size not in self.code:
-            self.code[group.size] = self._compile([group.state, group.hyper, *moving])
+            self.code[group.size] = self._compile(group, [group.state, group.hyper, *moving])
         function, names = self.code[group.size]
         return dict(zip(names, function(*self.fixed[group], *_leaves(moving)), strict=True))
 
-    def _compile(self, tree):
+    def _compile(self, group, tree):
         names, players = [], list(self.game.players.values())
 
         def whole_round(*tensors):
-            state, hyper, numbers, rates, turns, step = _rebuild(tree, iter(tensors))
-            views = Views(self.game.stacks, state, "weights")
-            results = play_round(self.game, players, views, state, numbers, hyper, rates, turns, step)
+            traced = copy.copy(group)
+            traced.state, traced.hyper, *moving = _rebuild(tree, iter(tensors))
+            traced.views = Views(self.game.stacks, traced.state)
+            results = play_round(traced, players, *moving)
             names[:] = results
             return list(results.values())
 
@@ -48,7 +54,10 @@ class Compiled:
         written_out = {torch.ops.aten.bmm.default: _bmm, torch.ops.aten.baddbmm.default: _baddbmm}
         written_out[torch.ops.aten.convolution.default] = _convolution
         inputs = [t.clone() for t in _leaves(tree)]  # tracing runs the round once, on these
-        return inductor.compile(make_fx(whole_round, written_out)(*inputs), inputs), names
+        graph = make_fx(whole_round, written_out)(*inputs)
+        if any(torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()) for node in graph.graph.nodes):
+            raise RuntimeError("a loss draws random numbers that its trial run did not")
+        return inductor.compile(graph, inputs), names
 
 
 def _leaves(tree):
@@ -96,11 +105,19 @@ def _convolution(x, weight, bias, *settings):
     return torch.ops.aten.convolution.default(x, weight, None, *settings) + bias.view(-1, *[1] * (x.dim() - 2))
 
 
-def prepare(game, member_steps, interrupt):
-    """Decide, once in a game's life, whether it is compiled, and compile it; where that fails, say so and go on."""
+def prepare(game, member_steps: int, interrupt) -> None:
+    """Decide, once in a game's life, whether it is compiled, and compile it; where that fails, say so and go on.
+
+    What the losses read from the notebook is part of the machine code: if it has changed, it is compiled anew.
+    """
     wanted = game.compile is True or (game.compile == "auto" and member_steps >= LONG and game.group > 1)
-    if game.compiled or not wanted:
+    if (game.compiled and game.compiled.losses == checkpoint.code(game)["losses"]) or not (wanted or game.compiled):
         return
+    if game.strict or any(plan.draws for plan in game.plans.values()):
+        game.compile, game.compiled = False, None
+        warnings.warn("Losses that draw random numbers of other kinds than torch.rand and torch.randn are not compiled: "
+                      "they run as they are, slower.", stacklevel=4)  # fmt: skip
+        return game.regroup()
     game.compiled = Compiled(game)
     game.regroup()
     try:
