@@ -15,20 +15,24 @@ FIRST = [r"notebooks/\d", r"tests/browser/", r"tests/colab/", r"tests/unit/test_
 
 
 def pytest_configure(config):
-    """What tools/start/ does to each Python that the tests start: no network; one folder for what kernels train.
+    """What tools/start/ does to each Python that the tests start: no network; in kernels, nothing is trained twice.
 
-    The folder lives as long as the run of the tests, unless it was given: `COURSE_TRAINED=folder python3 tests/run.py …`
+    What kernels train is kept as long as the tests run, or in the folder `COURSE_TRAINED=folder python3 tests/run.py …`
     """
     if not hasattr(config, "workerinput"):
-        if not os.environ.get("COURSE_TRAINED"):
-            config.trained = os.environ["COURSE_TRAINED"] = tempfile.mkdtemp()
         places = [str(Path(__file__).parent / "tools" / "start"), os.environ.get("PYTHONPATH")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, places))
+        config.start = Path(tempfile.mkdtemp())
+        os.environ.setdefault("COURSE_TRAINED", str(config.start))
+        os.environ["IPYTHONDIR"] = str(config.start / "ipython")
+        startup = config.start / "ipython" / "profile_default" / "startup"
+        startup.mkdir(parents=True)
+        (startup / "remember.py").write_text('__import__("trained_once").install()  # and leaves no name behind')
 
 
 def pytest_unconfigure(config):
-    if hasattr(config, "trained"):
-        shutil.rmtree(config.trained, ignore_errors=True)
+    if hasattr(config, "start"):
+        shutil.rmtree(config.start, ignore_errors=True)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

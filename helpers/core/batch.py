@@ -86,7 +86,7 @@ class Draw:
         self.key = (kind, names, self.shape)
 
 
-def rows(size: int, **tensors) -> Draw:
+def rows(size: int, **tensors: Any) -> Draw:
     """Rows drawn with replacement, the same from each tensor: picture and label stay together.
 
     Parameters
@@ -109,13 +109,13 @@ def rows(size: int, **tensors) -> Draw:
     return Draw("rows", tuple(tensors), (whole("The number of rows", size, 1),), tensors)
 
 
-def normal(**shapes) -> list[Draw]:
-    """Standard normal noise: `normal(z=(64, 100))` puts `batch.z` of that shape into each turn."""
+def normal(**shapes: int | tuple[int, ...]) -> list[Draw]:
+    """Standard normal noise, in the shapes by name: `normal(z=(64, 100))` puts `batch.z` into each turn."""
     return [Draw("normal", (name,), _shape(name, shape)) for name, shape in shapes.items()]
 
 
-def uniform(**shapes) -> list[Draw]:
-    """Uniform noise in [0, 1): `uniform(eps=(64, 1))`."""
+def uniform(**shapes: int | tuple[int, ...]) -> list[Draw]:
+    """Uniform noise in [0, 1), in the shapes by name: `uniform(eps=(64, 1))`."""
     return [Draw("uniform", (name,), _shape(name, shape)) for name, shape in shapes.items()]
 
 

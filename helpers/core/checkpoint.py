@@ -15,13 +15,16 @@ import tempfile
 import types
 import zipfile
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from ..page import CourseError
+
+if TYPE_CHECKING:
+    from .game import Game, Members
 
 FORMAT = "course checkpoint 2"
 ELSEWHERE = {"torch", "numpy", "helpers", "math", "builtins", "functools", "random"}  # known by their names
@@ -205,7 +208,7 @@ def restore(game, step: int, turns: dict, frozen: dict, found: dict[str, np.ndar
     game.history.parts = {k.split("/", 1)[1]: [v] for k, v in found.items() if k.startswith("history/")}
 
 
-def share(members):
+def share(members: "Members") -> "Members":
     """The part of the members that this process trains: all of them, unless torchrun has started several processes.
 
     More processes than members raise CourseError.
@@ -216,7 +219,7 @@ def share(members):
     return members[len(members) * rank // world : len(members) * (rank + 1) // world]
 
 
-def collect(game, make: Callable, members):
+def collect(game: "Game", make: Callable, members: "Members") -> "Game | None":
     """All processes' games as one, in process 0; None in the others. `make(members)` builds the game of all members.
 
     All must have trained to the same step, else it raises CourseError. Results travel over gloo, whatever the device.

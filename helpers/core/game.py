@@ -114,7 +114,7 @@ class Player:
         self.factor(0)
 
     def call(self, nets: Named, batch: Named, member: Named) -> dict[str, torch.Tensor]:
-        """The loss and further numbers for one member, as {name: number}, the loss under the player's name."""
+        """The loss and further numbers for one `member` (its `nets`, its `batch`), as {name: number}, the loss under its name."""
         result = self.loss(nets, batch, member)
         loss, extras = result if isinstance(result, tuple) and len(result) == 2 else (result, {})
         if not isinstance(extras, Mapping) or self.name in extras:
@@ -214,7 +214,7 @@ class Members:
         return np.flatnonzero(hits)
 
 
-def sweep(**lists) -> Members:
+def sweep(**lists: Iterable[float] | float) -> Members:
     """All combinations of the named lists: `sweep(seed=range(8), penalty=[0.1, 10])` is 16 members.
 
     `seed` decides a member's first weights and all its random draws, so members that share a seed differ in the
@@ -387,7 +387,7 @@ class Game:
 
     @locked
     def member(self, i: int, averaged: bool = True) -> Named:
-        """Member `i`'s networks as ordinary modules of their own, in eval mode: `game.member(3).G`."""
+        """Member `i`'s networks as modules of their own, in eval mode: `game.member(3).G`; `averaged` as in `evaluate`."""
         i = self.members._row(i) % len(self.members)
         nets = {}
         for name, stack in self.stacks.items():
@@ -405,7 +405,7 @@ class Game:
 
     @locked
     def set_rate(self, player: str, lr: float | Iterable[float]) -> None:
-        """Give a player another learning rate from here on: one number, or one for each member (a live slider's way).
+        """Give a player another learning rate `lr` from here on: one, or one for each member (a live slider's way).
 
         A checkpoint belongs to the rates that it was written with: set them before `load`, too. A player who is not
         there, a rate below 0 or not one for each member raises CourseError.
@@ -423,12 +423,12 @@ class Game:
 
     @locked
     def save(self, path: str | os.PathLike) -> None:
-        """Write everything that training needs to go on exactly from here to one file, replaced as a whole."""
+        """Write everything that training needs to go on exactly from here to the file `path`, replaced as a whole."""
         checkpoint.save(self, path)
 
     @locked
     def load(self, path: str | os.PathLike) -> None:
-        """Go back to the state in the file; refuses a file that is damaged or was written by another game."""
+        """Go back to the state in the file `path`; refuses one that is damaged or was written by another game."""
         checkpoint.load(self, path)
 
     def _check(self, players):

@@ -54,7 +54,7 @@ def gradient_penalty(critic: Callable, real: torch.Tensor, fake: torch.Tensor, e
 
 
 def zero_gradient_penalty(critic: Callable, x: torch.Tensor) -> torch.Tensor:
-    """The mean of ‖∇D(x)‖²: R1 at real x, R2 at generated x (Mescheder et al. 2018, eq. 9 and 10). Multiply by γ/2."""
+    """The mean of ‖∇D(x)‖², D the `critic`: R1 at real x, R2 at generated x (Mescheder et al. 2018, eq. 9 and 10). Multiply by γ/2."""
     return _rows(gradient(critic, x)).square().sum(1).mean()
 
 

@@ -61,10 +61,7 @@ def server(python, root, folder, **environment):
     (folder / "settings").mkdir()
     (folder / "settings" / "overrides.json").write_text(json.dumps(SETTINGS))
     port, token = free_port(), secrets.token_hex(8)
-    places = {
-        name: str(folder / name)
-        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
-    }
+    places = {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")}
     options = [
         "--no-browser",
         "--ip=127.0.0.1",

@@ -11,60 +11,67 @@ from helpers.core import loop
 
 
 @pytest.fixture
-def train(tmp_path, monkeypatch):
-    """`train` with a memory in an empty folder; `train.calls` counts how often it really trained."""
+def rounds(tmp_path, monkeypatch):
+    """A memory in an empty folder; the list has how many rounds each training really made."""
     monkeypatch.setenv("COURSE_TRAINED", str(tmp_path))
     monkeypatch.setattr(trained_once, "WORTH", 0)
-    monkeypatch.setattr(trained_once, "BEFORE", [])
-    pytest.importorskip("IPython")
+    made = []
 
-    def counted(game, arguments):
-        counted.calls += 1
-        return loop.run(game, arguments)
+    def counted(train, game, arguments):
+        before = game.step
+        train(game, arguments)
+        made.append(game.step - before)
 
-    counted.calls = 0
-
-    def call(game, until, callback=None, every=2, only=None):
-        arguments = {"steps": None, "until": until, "only": only, "callback": callback, "every": every}
-        trained_once.remembered(counted, game, {**arguments, "checkpoint": None, "progress": False})
-        call.calls = counted.calls
-
-    return call
+    monkeypatch.setattr(loop, "HOOKS", [counted, trained_once.remember])
+    return made
 
 
-def test_what_was_trained_is_read_and_callbacks_see_the_same(train, monkeypatch):
-    games, seen = [make_game("non-saturating", seeds=[0, 1]) for _ in range(3)], [[], [], []]
-    look = [
-        lambda game, notes=notes: notes.append((game.step, float(game.state["G"]["weights"].sum()))) for notes in seen
-    ]
-    train(games[0], 6, look[0])
-    trained_once.BEFORE.clear()  # as in another kernel
-    train(games[1], 6, look[1])
-    trained_once.BEFORE.clear()
-    assert train.calls == 2, "without COURSE_TRAINED_READ everything is trained"
+def small(**changes):
+    return make_game("non-saturating", **{"seeds": [0, 1]} | changes)
+
+
+def test_what_was_trained_is_read_and_callbacks_see_the_same(rounds, monkeypatch):
+    games, seen = [small() for _ in range(3)], [[], [], []]
+    look = [lambda game, n=n: n.append((game.step, float(game.state["G"]["weights"].sum()))) for n in seen]
+    games[0].train(6, callback=look[0], every=2)
+    games[1].train(6, callback=look[1], every=2)
+    assert rounds == [6, 1, 1] * 2, "without COURSE_TRAINED_READ everything is trained"
     monkeypatch.setenv("COURSE_TRAINED_READ", "1")
-    train(games[2], 6, look[2])
-    assert train.calls == 2 and games[2].step == 6
+    games[2].train(6, callback=look[2], every=2)
+    assert rounds[6:] == [1, 1] and games[2].step == 6
     assert seen[0] == seen[1] == seen[2] and [step for step, _ in seen[2]] == [2, 4, 6]
-    assert torch.equal(games[2].state["G"]["weights"], games[0].state["G"]["weights"])
-    assert (games[2].history["D"] == games[0].history["D"]).all()
+    for game in games[1:]:
+        assert torch.equal(game.state["G"]["weights"], games[0].state["G"]["weights"])
+        assert (game.history["D"] == games[0].history["D"]).all() and game.turns == games[0].turns
+    games[2].train(3)
+    games[0].train(3)
+    assert torch.equal(games[2].state["D"]["weights"], games[0].state["D"]["weights"]), "and it goes on the same way"
 
 
-def test_another_game_another_goal_and_another_player_are_trained(train, monkeypatch):
+def test_another_game_another_goal_and_another_player_are_trained(rounds, monkeypatch):
     monkeypatch.setenv("COURSE_TRAINED_READ", "1")
-    train(make_game("non-saturating", seeds=[0]), 4)
-    train(make_game("non-saturating", seeds=[1]), 4)
-    train(make_game("non-saturating", seeds=[0]), 5)
-    train(make_game("non-saturating", seeds=[0]), 4, only="D")
-    assert train.calls == 4
-    trained_once.BEFORE.clear()  # as in another kernel
-    train(make_game("non-saturating", seeds=[0]), 4)
-    assert train.calls == 4
-    trained_once.BEFORE.clear()
-    other = make_game("non-saturating", seeds=[0])
-    other.stacks["D"].worker.bend = torch.tanh  # the same weights, another function: no file shows it
-    train(other, 4)
-    assert train.calls == 5
+    for seed, steps, only in ((0, 4, None), (1, 4, None), (0, 5, None), (0, 4, "D")):
+        small(seeds=[seed]).train(steps, only=only)
+    assert rounds == [4, 1, 1, 4, 1, 1, 5, 1, 1, 4, 1, 1]
+    small(seeds=[0]).train(4)
+    assert rounds[12:] == [1, 1]
+
+
+def test_a_loss_that_does_something_else_is_trained_whatever_it_reads(rounds, monkeypatch):
+    monkeypatch.setenv("COURSE_TRAINED_READ", "1")
+    small().train(4)
+    for later in (0, 5):  # from the first round on, or only after the last one
+        game, calls = small(), []
+        loss = game.players["D"].loss
+
+        def other(nets, batch, member, loss=loss, calls=calls, later=later):
+            calls.append(1)
+            return loss(nets, batch, member) * (2.0 if len(calls) > later else 1.0)
+
+        game.players["D"].loss = other
+        del rounds[:]
+        game.train(4)
+        assert 4 in rounds, "the memory gave what another loss had reached"
 
 
 GAME = """
@@ -83,24 +90,23 @@ game.train(3000, progress=False)
 
 @pytest.mark.slow
 def test_what_nbval_trains_is_read_by_those_who_run_each_cell_twice(tmp_path, monkeypatch):
-    """nbval's kernels keep no history of their cells, the others do; a cell that was run twice counts once."""
+    """And neither kernel has a name more than without the memory."""
     monkeypatch.setenv("COURSE_TRAINED", str(tmp_path))
 
     def execute(cells, **options):
         manager, client = start_new_kernel(kernel_name="python3", cwd=str(ROOT))
         try:
-            for cell in cells:
+            for cell in ["assert not [name for name in dir() if 'train' in name]", "import helpers", *cells]:
                 done = client.execute_interactive(cell, timeout=300, output_hook=lambda message: None, **options)
                 assert done["content"]["status"] == "ok", done["content"]
         finally:
             client.stop_channels()
             manager.shutdown_kernel(now=True)
-        return {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
+        return {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.end.npz")}
 
-    kept = execute(["import helpers", GAME], store_history=False)
+    kept = execute([GAME], store_history=False)
     assert len(kept) == 1
     monkeypatch.setenv("COURSE_TRAINED_READ", "1")
-    assert execute(["import helpers", "import helpers", GAME, GAME]) == kept, "read twice, so neither new nor newer"
-    assert len(execute(["import helpers", "other = 1", GAME])) == 2, "after other cells it is another training"
+    assert execute([GAME, GAME]) == kept, "read twice, so neither new nor newer"
     moved = GAME.replace("- 1)", "- aim[0])") + "aim[0] += 1"
-    assert len(execute(["import helpers", "aim = [1]", moved, moved])) == 4, "a loss that reads something else, too"
+    assert execute(["aim = [1]", moved, moved]) != kept, "a loss that reads something else is trained"

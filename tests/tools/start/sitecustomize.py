@@ -3,9 +3,7 @@
 import sys
 
 import loopback_only
-import trained_once
 
 # jsonschema, which reading notebooks imports, would build its grammar in each process, for two seconds; nobody needs it.
 sys.modules["rfc3987_syntax"] = None
 loopback_only.install()
-trained_once.install()
