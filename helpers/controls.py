@@ -11,6 +11,7 @@ import ipywidgets as widgets
 from traitlets import TraitError
 
 from .page import CourseError
+from .words import language, translated
 
 WIDE = {"description_width": "initial"}
 
@@ -44,7 +45,7 @@ def slider(
         raise CourseError(f"The slider {description!r} has to go from a lower number{above} to a higher one, not from "
                           f"{low:g} to {high:g}.")  # fmt: skip
     wide = max(300, 240 + 8 * len(description))  # the width is of words, track and number: some 160 px are the track's
-    common = {"description": description, "value": value, "style": WIDE}
+    common = {"description": translated(description), "value": value, "style": WIDE}
     common["layout"] = widgets.Layout(width=f"{wide}px", max_width="100%")
     if not low <= value <= high or (step is not None and step <= 0):
         raise off_grid(description, low, high, value, step)
@@ -118,7 +119,9 @@ def textbox(description: str, value: str, width: str = "460px") -> widgets.Text:
     if not isinstance(value, str):
         raise CourseError(f"The box {description!r} begins with a text, in quotes, not with {value!r}.")
     layout = widgets.Layout(width=width)
-    return widgets.Text(description=description, value=value, continuous_update=False, style=WIDE, layout=layout)
+    return widgets.Text(
+        description=translated(description), value=value, continuous_update=False, style=WIDE, layout=layout
+    )
 
 
 def choice(description: str, options: list, value: object = None) -> widgets.Dropdown:
@@ -138,7 +141,9 @@ def choice(description: str, options: list, value: object = None) -> widgets.Dro
     """
     layout = widgets.Layout(width="max-content", max_width="100%")
     try:
-        menu = widgets.Dropdown(description=description, options=options, style=WIDE, layout=layout)
+        menu = widgets.Dropdown(
+            description=translated(description), options=in_words(options), style=WIDE, layout=layout
+        )
         menu.value = menu.value if value is None else value
     except (TraitError, TypeError, ValueError) as error:
         raise CourseError(
@@ -149,6 +154,14 @@ def choice(description: str, options: list, value: object = None) -> widgets.Dro
     return menu
 
 
+def in_words(options: list) -> list:
+    """The options of a menu with their words in the notebook's language; what is chosen stays what it is."""
+    if language() == "en":
+        return options
+    pairs = [option if isinstance(option, tuple) else (str(option), option) for option in options]
+    return [(translated(words), value) for words, value in pairs]
+
+
 def button(description: str) -> widgets.Button:
     """A button with `description` on it; a live figure hands its number of clicks to `redraw`."""
-    return widgets.Button(description=description, layout=widgets.Layout(width="auto"))
+    return widgets.Button(description=translated(description), layout=widgets.Layout(width="auto"))

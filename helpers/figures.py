@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from .page import CourseError, locked
+from .words import translated
 
 WORDS = '<div role="{role}" aria-live="polite" style="line-height:1.5;white-space:pre-wrap;{style}">{text}</div>'
 LAST = "A picture that moved while this cell was training; this is its last state."
@@ -160,7 +161,7 @@ class Live:
         self._say(text or "")  # last: a settled sentence means that the picture is there
 
     def _say(self, text, bad=False):
-        self.text = text
+        self.text = text = translated(text)
         role, style = ("alert", "color:#B00020") if bad else ("status", "")
         self.status.value = WORDS.format(role=role, style=style, text=html.escape(text))
 

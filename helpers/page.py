@@ -7,6 +7,8 @@ import threading
 import unicodedata
 from collections.abc import Callable
 
+from .words import translated
+
 # NFKC folds full-width digits, signs, commas and blanks to ASCII; these it leaves alone.
 SIGNS = str.maketrans({"、": ",", "。": ".", "−": "-", "–": "-", "‐": "-"})
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.IGNORECASE)
@@ -55,7 +57,7 @@ def check(claim: str, holds: object, hint: str = "") -> None:
     """
     if not bool(holds):
         raise CourseError(f"{claim}: this does not hold yet. {hint}".rstrip())
-    print(f"✓ {claim}")
+    print(f"✓ {translated(claim)}")
 
 
 def direction(before: float, after: float, within: float = 1e-6) -> str:
@@ -86,19 +88,26 @@ def direction(before: float, after: float, within: float = 1e-6) -> str:
 
 
 def mark_quiz(answers: dict[str, str], facts: dict[str, tuple]) -> str:
-    """A line for each question: right, where to read again, or not answered yet.
+    """A line for each question: right or wrong and why, or not answered yet.
 
     Parameters
     ----------
     answers : {question: what its menu shows}; "?" is no answer
-    facts : {question: (right answer, where)}, in the order of the questions
-        Where is the number of a section, or the heading of a part of one.
+    facts : {question: (right answer, why)}, in the order of the questions
+        Why is {option: a sentence that says why it is right or wrong}; or where to read again: the number of a section,
+        or the heading of a part of one.
     """
     lines = []
-    for number, (question, (right, where)) in enumerate(facts.items(), 1):
-        place = where if isinstance(where, str) else f"section {where}"
-        mark = "✓" if answers[question] == right else f"✗ read {place} again"
-        lines.append(f"{number}. {mark if answers[question] != '?' else 'not answered yet'}")
+    for number, (question, (right, why)) in enumerate(facts.items(), 1):
+        given = answers[question]
+        if given == "?":
+            mark = translated("not answered yet")
+        elif isinstance(why, dict):
+            mark = f"{'✓' if given == right else '✗'} {translated(why[given])}"
+        else:
+            place = why if isinstance(why, str) else f"section {why}"
+            mark = "✓" if given == right else f"✗ read {place} again"
+        lines.append(f"{number}. {mark}")
     return "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ from .packages import fetch
 # How each file is made: `get` fetches packages and returns the folder they lie in, `to` is the path to write.
 RECIPES = {
     "tang_quatrains.tsv": lambda get, to: poems.quatrains(get("chinese-poetry"), to),
+    "tang_eight_lines.txt": lambda get, to: poems.eight_lines(get("chinese-poetry"), to),
     "NotoSansCJKtc-subset.otf": lambda get, to: poems.font(get("fonts-noto-cjk"), data.DATA / "tang_quatrains.tsv", to),
     "mnist_10k.npz": lambda get, to: pictures.digits(get("mnist"), to),
     "fashion_mnist_6k.npz": lambda get, to: pictures.clothes(get("dataset-fashion-mnist"), to),

@@ -1,5 +1,7 @@
 """tang_quatrains.tsv: every poem of the Complete Tang Poems that is four lines of five Han characters.
 
+tang_eight_lines.txt: those of eight such lines, text only, each once.
+
 NotoSansCJKtc-subset.otf: a font cut down to the characters of that file and to basic punctuation.
 """
 
@@ -12,16 +14,27 @@ TRADITIONAL = 3  # the place of Noto Sans CJK TC in that file
 PUNCTUATION = "，。、；：？！「」『』（）《》…—"
 
 
-def quatrains(package, target):
-    """Write author, title and poem; question and exclamation marks become commas and full stops, as in all others."""
+def of_lines(package, count):
+    """Each poem of `count` lines of five characters, in the package's order: (author, title, its lines)."""
     folder = package / "node_modules/chinese-poetry/dist/quantangshi"
-    rows = [("author", "title", "poem")]
     for path in sorted(folder.glob("poet.tang.*.json"), key=lambda path: int(path.suffixes[-2][1:])):
         for poem in json.loads(path.read_text(encoding="utf-8")):
             lines = [line for line in re.split("[，。？！；]", "".join(poem["paragraphs"])) if line]
-            if len(lines) == 4 and all(map(LINE.fullmatch, lines)):
-                rows.append((poem["author"], poem["title"], "{}，{}。{}，{}。".format(*lines)))
+            if len(lines) == count and all(map(LINE.fullmatch, lines)):
+                yield poem["author"], poem["title"], lines
+
+
+def quatrains(package, target):
+    """Write author, title and poem; question and exclamation marks become commas and full stops, as in all others."""
+    rows = [("author", "title", "poem")]
+    rows += [(author, title, "{}，{}。{}，{}。".format(*lines)) for author, title, lines in of_lines(package, 4)]
     target.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8", newline="\n")
+
+
+def eight_lines(package, target):
+    """Write the text of each poem of eight lines once, forty characters a line, in the order of their characters."""
+    texts = sorted({"".join(lines) for _, _, lines in of_lines(package, 8)})
+    target.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8", newline="\n")
 
 
 def characters(poems):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from notebook_code import run_cells
 from torch import nn
 
-from helpers import CourseError, check, data_file, load_pictures
+from helpers import CourseError, check, data_file, examples_of, load_pictures
 
 NAMES = {"np": np, "torch": torch, "nn": nn, "CourseError": CourseError}
 CELLS = [
@@ -180,7 +180,7 @@ def test_the_landscape_moves_with_the_truth_and_names_all_numbers():
 def test_the_forecast_is_best_at_the_truth():
     curve = Artist()
     names = {"forecast_curve": curve, "forecast_floor": Artist(), "forecast_gap": Artist()}
-    page = drawing("forecast-draw", **names, said_grid=np.linspace(0.005, 0.995, 199))
+    page = drawing("disorder-draw", "forecast-draw", **names, said_grid=np.linspace(0.005, 0.995, 199))
     for true in (0.1, 0.5, 0.85):
         page["draw_forecast"](true, 0.3)
         said, cost = curve.given
@@ -333,19 +333,17 @@ def race_losses(*change):
     class batch:
         x, y = torch.tensor([[2.0, 0.0, 1.0], [0.0, 3.0, 0.0]]), torch.eye(3)[:2]
 
-    def member(loss, prejudice=0.0):
-        return type("member", (), {"loss": torch.tensor(loss), "prejudice": torch.tensor(prejudice)})
+    def member(loss):
+        return type("member", (), {"loss": torch.tensor(loss)})
 
     q = torch.softmax(batch.x, -1)
     crossed = -(q[0, 0].log() + q[1, 1].log()) / 2
     wanted = [((q - batch.y) ** 2).sum(1).mean(), crossed, crossed]  # for a one-hot truth, KL is cross-entropy
     for loss, value in enumerate(wanted):
         torch.testing.assert_close(page["race_loss"](nets, batch, member(loss)), value)
-    ahead = page["scores_of"](nets, batch.x, member(0, 10.0)) - batch.x
-    torch.testing.assert_close(ahead, torch.tensor([[10.0, 0, 0]] * 2))
 
 
-def test_the_races_losses_and_the_prejudice():
+def test_the_races_losses():
     race_losses()
 
 
@@ -353,3 +351,50 @@ def test_the_races_losses_and_the_prejudice():
 def test_a_wrong_kl_in_the_race_is_caught(old, new):
     with pytest.raises(AssertionError):
         race_losses((old, new))
+
+
+def poem_losses(*change):
+    """Squared error and cross-entropy over many classes, against the sum over all of them."""
+    poems = type("poems", (), {"held_out": torch.zeros(1, 20, dtype=torch.long)})
+    names = {**NAMES, "poems": poems, "examples_of": examples_of, "device": "cpu"}
+    page = run_cells("03", "poem-losses", change=list(change), **names)
+    scores = torch.randn(4, 7, generator=torch.Generator().manual_seed(0))
+    came = torch.tensor([0, 3, 6, 3])
+    nets = type("nets", (), {"reader": staticmethod(lambda before: scores)})
+    batch = type("batch", (), {"before": None, "came": came})
+    q, y = scores.softmax(-1), nn.functional.one_hot(came, 7)
+    torch.testing.assert_close(page["poem_squared"](nets, batch, None), ((q - y) ** 2).sum(-1).mean())
+    torch.testing.assert_close(page["poem_crossed"](nets, batch, None), -(y * q.log()).sum(-1).mean())
+
+
+def test_the_poems_losses():
+    poem_losses()
+    with pytest.raises(AssertionError):
+        poem_losses(("- 2 * right + 1", "- right + 1"))
+
+
+def test_disorder_is_the_average_surprise():
+    page = run_cells("03", "surprise-run", "disorder-draw", **NAMES, **QUIET, disorder_dot=Artist())
+    assert page["average_surprise"](page["two"](0.1)) == pytest.approx(-0.1 * math.log(0.1) - 0.9 * math.log(0.9))
+    assert page["average_surprise"](page["two"](np.array([0.0, 1.0]))).tolist() == [0, 0]
+    assert page["draw_disorder"](0.5) == "Rain on 50% of the days: surprised by 0.693 nats a day."
+
+
+def relearned(*change):
+    """The loss after the labels were put right, for a network that says 2, 0, 0 to a picture of a 0."""
+    one_hots = torch.eye(3)
+    names = {**NAMES, "one_hots": one_hots, "to_train": slice(0, 3), "device": "cpu", "digits": torch.eye(3), "RATES": [1.0],
+             "three_losses": n["three_losses"], "rows": lambda *a, **k: None, "sweep": lambda **k: None, "make_runner": None,
+             "Player": lambda *a, **k: None, "Game": lambda **k: None}  # fmt: skip
+    page = run_cells("03", "relearn-make", change=list(change), **names)
+    nets = type("nets", (), {"runner": torch.nn.Identity()})
+    batch = type("batch", (), {"x": torch.tensor([[2.0, 0.0, 0.0]]), "page": torch.tensor([0])})
+    member = type("member", (), {"loss": torch.tensor(1)})
+    first = page["relearn_loss"](nets, batch, member).item()
+    page["printed"].copy_(one_hots)
+    return first, page["relearn_loss"](nets, batch, member).item()
+
+
+def test_the_book_is_wrong_first_and_then_right():
+    q = torch.tensor([2.0, 0.0, 0.0]).softmax(-1)
+    assert relearned() == pytest.approx((-q[1].log().item(), -q[0].log().item()))

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from common import NOTEBOOKS, read_notebook
+from notebook_code import run_cells
 
 from helpers import CourseError, direction, mark_quiz
 
@@ -36,3 +38,36 @@ def test_marks():
     said = mark_quiz({"a": "rises", "b": "?", "c": "falls"}, facts)
     assert said == "1. ✓\n2. not answered yet\n3. ✗ read section 5 again"
     assert "2. ✗ read “A third choice” again" in mark_quiz({"a": "?", "b": "24", "c": "?"}, facts)
+
+
+PAGES = ["03"]
+
+
+@pytest.mark.parametrize("notebook", PAGES)
+def test_every_option_of_a_quiz_has_its_sentence(notebook):
+    menus = {}
+
+    def keep(_, __, **given):
+        menus.update(given)
+
+    class Menu(list):
+        layout = type("layout", (), {})()
+
+    choice = lambda description, options: Menu(options)  # noqa: E731
+    cells = [
+        c["id"]
+        for c in read_notebook(next(NOTEBOOKS.glob(f"{notebook}_*.ipynb")))["cells"]
+        if c["id"].startswith("quiz-why")
+    ]
+    why = run_cells(notebook, *cells)["WHY"]
+    run_cells(notebook, "quiz-live", live=keep, choice=choice, judge_answers=None, mark_quiz=None)
+    assert why.keys() == menus.keys()
+    for question, options in menus.items():
+        assert why[question].keys() == set(options) - {"?"}
+        assert all(len(sentence) > 15 for sentence in why[question].values())
+
+
+def test_each_answer_is_told_why():
+    facts = {"a": ("rises", {"rises": "it is warm", "falls": "it is not cold"}), "b": ("stays", {"stays": "so it is"})}
+    assert mark_quiz({"a": "falls", "b": "stays"}, facts) == "1. ✗ it is not cold\n2. ✓ so it is"
+    assert mark_quiz({"a": "rises", "b": "?"}, facts) == "1. ✓ it is warm\n2. not answered yet"

@@ -145,6 +145,16 @@ def test_poems_are_four_lines_of_five(tmp_path):
     assert {"春", "a", "？", "…", " "} <= poems.characters(expected) and "\t" not in poems.characters(expected)
 
 
+def test_poems_of_eight_lines_are_written_once(tmp_path):
+    folder = tmp_path / "node_modules/chinese-poetry/dist/quantangshi"
+    line = "春眠不覺曉，處處聞啼鳥。"
+    poem = {"author": "甲", "title": "一", "paragraphs": [line] * 4}
+    other = {"author": "乙", "title": "二", "paragraphs": ["上弦明月半，激箭流星遠。"] * 4}
+    put(folder / "poet.tang.0.json", [poem, {**poem, "author": "丙"}, {**poem, "paragraphs": [line] * 2}, other])
+    poems.eight_lines(tmp_path, tmp_path / "out.txt")
+    assert (tmp_path / "out.txt").read_text() == "上弦明月半激箭流星遠" * 4 + "\n" + "春眠不覺曉處處聞啼鳥" * 4 + "\n"
+
+
 def test_digits_become_bytes_again_and_are_shuffled_together(tmp_path):
     truth = np.random.default_rng(1).integers(0, 256, (10, 3, 784))
     truth[..., 0] = np.arange(10)[:, None]  # the first pixel is the label
