@@ -77,12 +77,22 @@ def apart(texts: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
 
 
 def lines_of(texts: torch.Tensor) -> list[tuple[int, ...]]:
-    """Each line of five of the poems (n, 20), as numbers."""
+    """Each line of five, as a tuple of numbers.
+
+    Parameters
+    ----------
+    texts : Tensor (n, 20)
+    """
     return [tuple(line) for line in texts.reshape(-1, 5).tolist()]
 
 
 def examples_of(texts: torch.Tensor, before: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Poems (n, 20) cut into examples: what stood before, at which place, and the character that came.
+    """Poems cut into examples: what stood before, at which place, and the character that came.
+
+    Parameters
+    ----------
+    texts : Tensor (n, 20), poems as numbers
+    before : int, how many characters before
 
     Returns
     -------
