@@ -331,7 +331,7 @@ def mark_function(seen, run, groups, rubric):
     limits = rubric["limits"]
     if seen["code"]["error"]:
         return Part(0, [("code_syntax", seen["code"]["error"])])
-    if run is None:
+    if run is None or run["end"].startswith("sandbox"):
         return Part(None, [("code_not_run",)], "open")
     said = run["said"]
     if run["end"] == "time":
@@ -357,7 +357,7 @@ def mark_function(seen, run, groups, rubric):
 
 def mark_notebook(notebook, run, groups, rubric):
     rules = rubric["notebook"]
-    if run is None:
+    if run is None or run["end"].startswith("sandbox"):
         return Part(None, [("notebook_not_run",)], "open")
     said = run["said"]
     if run["end"] == "time":

@@ -26,7 +26,7 @@ from notebook_code import run_cells
 sys.path.insert(0, str(NOTEBOOKS))
 import grade
 from grading import copies, demo, folder, inside, marking, report
-from grading.sandbox import DANGERS, probe
+from grading.sandbox import DANGERS, SandboxError, probe
 
 RUBRIC = marking.read_rubric(NOTEBOOKS / "grading" / "rubric.toml")
 LIMITS = {"files": 2000, "unpacked_mb": 20}
@@ -491,6 +491,13 @@ def test_what_a_stranger_says_is_checked():
         assert grade.seen_of({"said": said})["parts"].keys() >= {"prompt", "code", "discovery"}
 
 
+def test_what_the_machine_is_to_blame_for_costs_nobody_a_point():
+    seen, groups = look(zip=demo.pack("", "p", RIGHT, "d")), marking.cases_of(RUBRIC, "seed")
+    run = {"end": "sandbox: OSError: no memory", "said": None}
+    assert marking.mark_code(seen, {"code": run}, groups, RUBRIC).points is None
+    assert marking.mark_code(look(**{"a.ipynb": demo.OWN}), {"notebook": run}, groups, RUBRIC).points is None
+
+
 # Who is alike? ---------------------------------------------------------------------------------------------------------
 
 
@@ -659,6 +666,23 @@ def test_nothing_of_an_earlier_student_is_left(sandbox):
     code = "import gc, os, numpy as np\nprint(os.listdir('.') if os.access('.', os.R_OK) else [], hasattr(np, 'SECRET'))\nprint(any('kum' + 'quat' * 1 in o for o in gc.get_objects() if isinstance(o, str)))"
     said = box.ask("code", 5, 300, code=code, cases=[])["said"]["printed"]
     assert said in ("[] False\nFalse\n", "['ipython'] False\nFalse\n")  # made before the first of them
+
+
+@linux
+@pytest.mark.slow
+def test_with_less_protection_than_the_probe_found_nothing_is_run(sandbox):
+    box, place = sandbox
+    box.needs = [*(kept := box.needs), "a means that is gone"]
+    try:
+        answer = box.ask("code", 5, 300, code=f"open({str(place / 'ran')!r}, 'w')", cases=[])
+    finally:
+        box.needs = kept
+    assert answer["end"].startswith("sandbox: without ['a means") and answer["said"] is None
+    other = box.another()
+    other.namespaces = "of another kind"
+    with pytest.raises(SandboxError, match="no namespaces any more"):
+        other.ask("code", 5, 300, code=RIGHT, cases=[])
+    other.close()
 
 
 @linux
