@@ -28,7 +28,7 @@ def test_the_chinese_edition_is_what_the_builder_makes(capsys):
 
 def test_each_notebook_has_both_editions():
     names = {path.stem for path in masters()}
-    assert names == {path.stem for path in ZH.glob("*.ipynb")} == {path.stem for path in ZH.glob("*.md")}
+    assert names == {path.stem for path in ZH.glob("[0-9]*.ipynb")} == {path.stem for path in ZH.glob("[0-9]*.md")}
 
 
 @pytest.fixture

@@ -96,71 +96,79 @@ def errors(change=()):
 
 def test_students_learn_from_the_teacher_and_not_from_answers_out_of_step():
     assert errors() < 0.05
-    assert errors(change=[("soft=answers", "soft=answers.roll(1, 0)")]) > 0.5, "answers shuffled against pictures"
+    shuffled = [
+        (
+            "goals[(arm * seeds + member.seed) * len(y) + batch.picture]",
+            "goals[(arm * seeds + member.seed) * len(y) + (batch.picture + 1) % len(y)]",
+        )
+    ]
+    assert errors(change=shuffled) > 0.5, "answers shuffled against pictures"
 
 
 def test_the_teachers_scores_on_both_sides_are_refused():
     with pytest.raises(CourseError, match="does not depend"):
-        errors(change=[("soft_loss(nets.student(batch.x),", "soft_loss(batch.soft[:, 0],")])
+        errors(change=[("loss_of(nets.student(batch.x),", "loss_of(own.log(),")])
 
 
 def test_targets_of_each_source():
     names, room, answers = school()
     y = room["train"][1]
-
-    class batch:
-        soft, scrambled, mean = answers, names["scramble"](answers, y), names["class_means"](answers, y)
-
-    batch.y = y
-
-    class member:
-        seed = torch.tensor(1)
-
-    target_of, kinds = names["target_of"], names["SOURCES"]
-    heat = torch.tensor(4.0)
-    made = {kind: target_of(torch.tensor(k), batch, member, heat) for k, kind in enumerate(kinds)}
-    for target in made.values():
-        torch.testing.assert_close(target.sum(-1), torch.ones(300))
-    torch.testing.assert_close(made["hard"], F.one_hot(y, 10).float())
-    torch.testing.assert_close(made["smooth"].max(-1).values, torch.full((300,), 0.91))
-    torch.testing.assert_close(made["soft"], (answers[:, 1] / 4).softmax(-1))
-    torch.testing.assert_close(made["scrambled"].sort(-1).values, made["soft"].sort(-1).values)
-    pick = torch.arange(300)
-    torch.testing.assert_close(made["scrambled"][pick, y], made["soft"][pick, y])
-    torch.testing.assert_close(made["levelled"][pick, y], made["soft"][pick, y])
-    assert made["levelled"].sort(-1).values[:, :9].diff(dim=1).abs().max() < 1e-6, "nine equal shares"
+    target_of = {source: names["targets_of"](source, answers, y, 4.0) for source, _ in names["ARMS"].values()}
+    assert len(target_of) == 6
+    for target in target_of.values():
+        torch.testing.assert_close(target.sum(-1), torch.ones(300, 2))
+    soft, pick = target_of["soft"], torch.arange(300)
+    torch.testing.assert_close(soft, (answers / 4).softmax(-1))
+    torch.testing.assert_close(target_of["hard"][:, 1], F.one_hot(y, 10).float())
+    torch.testing.assert_close(target_of["smooth"].max(-1).values, torch.full((300, 2), 0.91))
+    torch.testing.assert_close(target_of["scrambled"].sort(-1).values, soft.sort(-1).values)
+    for source in ("scrambled", "levelled"):  # the right digit's share stays
+        torch.testing.assert_close(target_of[source][pick, :, y], soft[pick, :, y])
+    levels = target_of["levelled"].sort(-1).values[..., :9]
+    assert levels.diff(dim=-1).abs().max() < 1e-6, "nine equal shares"
     for digit in range(10):
-        wanted = made["soft"][y == digit].mean(0).expand(30, 10)
-        torch.testing.assert_close(made["class mean"][y == digit], wanted)
-    moved = (made["scrambled"] != made["soft"]).any(-1).float().mean()
-    assert moved > 0.99
+        wanted = soft[y == digit].mean(0).expand(30, 2, 10)
+        torch.testing.assert_close(target_of["class mean"][y == digit], wanted)
+    assert (target_of["scrambled"] != soft).any(-1).float().mean() > 0.99
 
 
-def batch_is_right(change=()):
-    """What a student's loss receives: every answer, scrambled answer and class mean belongs to its own picture."""
+def goals_are_right(change=()):
+    """The loss of each student against targets that are put together by hand, at its first turn."""
     names, room, answers = school(change)
     x, y = room["train"]
-    batch = names["students"](room, answers, width=4, steps=1, seeds=2, arms={"soft": ("soft", 4)}).batch("student")
-    picture = (batch["x"][1][:, None] == x).all(-1).long().argmax(1)
-    assert torch.equal(batch["x"][1], x[picture]) and torch.equal(batch["y"][1], y[picture])
-    assert torch.equal(batch["soft"][1], answers[picture])
-    assert torch.equal(batch["scrambled"][1], names["scramble"](answers, y)[picture])
-    by_hand = torch.stack([(answers / 4).softmax(-1)[y == k].mean(0) for k in range(10)])
-    torch.testing.assert_close(batch["mean"][1], by_hand[batch["y"][1]])
+    seen = []
+    keep = lambda scores, target, temperature: seen.append((target, temperature)) or scores.mean()  # noqa: E731
+    arms = {"hard": ("hard", 1), "soft": ("soft", 4), "mean": ("class mean", 2)}
+    game = names["students"](room, answers, width=4, steps=1, seeds=2, arms=arms, loss_of=keep)
+    batch, loss = game.batch("student"), game.players["student"].loss
+    for n in range(len(game.members)):
+        one = type("batch", (), {name: value[n] for name, value in batch.items()})
+        member = game.members[n]
+        member = type("member", (), {"arm": torch.tensor(member.arm), "seed": torch.tensor(member.seed)})
+        loss(type("nets", (), {"student": lambda x: x}), one, member)
+        source, heat = list(arms.values())[int(member.arm)]
+        picture = (one.x[:, None] == x).all(-1).long().argmax(1)
+        assert torch.equal(one.picture, picture) and seen[-1][1] == heat
+        by_hand = names["targets_of"](source, answers, y, heat)[picture, int(member.seed)]
+        torch.testing.assert_close(seen[-1][0], by_hand)
 
 
 @pytest.mark.parametrize(
     "old, new",
     [
-        ("mean=class_means(answers, y)", "mean=(answers / 4).softmax(-1)"),
-        ("scrambled=scramble(answers, y)", "scrambled=answers"),
-        ("soft=answers", "soft=answers.roll(1, 0)"),
+        (
+            "(arm * seeds + member.seed) * len(y) + batch.picture",
+            "(arm + seeds * member.seed) * len(y) + batch.picture",
+        ),
+        ("picture=torch.arange(len(y))", "picture=torch.arange(len(y)).roll(1)"),
+        (".transpose(0, 1) for source", ".transpose(0, 1).roll(1, 1) for source"),
+        ("heats.gather(0, arm)", "heats.gather(0, 0 * arm)"),
     ],
 )
-def test_a_batch_holds_the_targets_of_its_own_pictures(old, new):
-    batch_is_right()
+def test_each_student_is_given_the_targets_of_its_own_pictures(old, new):
+    goals_are_right()
     with pytest.raises(AssertionError):
-        batch_is_right(change=[(old, new)])
+        goals_are_right(change=[(old, new)])
 
 
 def stored():
@@ -275,8 +283,8 @@ def test_one_cell_of_the_stored_table_is_recomputed():
 
 def test_an_arm_of_a_students_own_is_drawn_and_grey():
     """Exercise 1 adds a seventh arm with a source of its own; the figure has no colour for it."""
-    names = run_cells("04", "mean-and-interval", "arms", **LIBRARIES)
-    names |= {"plt": plt, "COLOURS": COLOURS, "teacher_errors": np.array([0.03]), "live_errors": np.full((7, 10), 0.05)}
+    names = run_cells("04", "mean-and-interval", "arms", "small-figure", **LIBRARIES, plt=plt, COLOURS=COLOURS)
+    names |= {"teacher_errors": np.array([0.03]), "live_errors": np.full((7, 10), 0.05)}
     names["ARMS"]["half and half"] = ("half", 4)
     axes = run_cells("04", "race-figure", **names)["axes"]
     assert [label.get_text() for label in axes.get_yticklabels()][-1] == "half and half"
@@ -339,3 +347,34 @@ def test_the_bias_is_chosen_on_training_digits():
     chosen_bias()
     with pytest.raises(AssertionError):
         chosen_bias(change=[("on_train.argmin(0)", 'errors_by_bias(test_scores, digits["test"][1], [3]).argmin(0)')])
+
+
+def poem_way(change=()):
+    """The loss of a student who reads the teacher's distributions, by hand: KL, the teacher's first."""
+    names = run_cells("04", "poem-game", change=change, **LIBRARIES)
+    student = lambda before, place: torch.tensor([[0.0, 1.0, 2.0], [0.0, 0.0, 0.0]])  # noqa: E731
+    told = torch.tensor([[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]])
+    batch = type("batch", (), {"before": None, "place": None, "told": told})
+    q = student(None, None).softmax(-1)
+    by_hand = sum(
+        p * np.log(p / q[i, k].item()) for i, row in enumerate(told.tolist()) for k, p in enumerate(row) if p > 0
+    )
+    loss = names["kl_loss"](type("nets", (), {"student": staticmethod(student)}), batch, None)
+    assert loss.item() == pytest.approx(by_hand / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        (
+            "torch.xlogy(batch.told, batch.told) - batch.told * log_q",
+            "log_q.exp() * (log_q - batch.told.clamp_min(1e-9).log())",
+        ),
+        (".sum(-1).mean()", ".mean()"),
+        ("- batch.told * log_q", "+ batch.told * log_q"),
+    ],
+)
+def test_the_poems_kl_is_the_teachers_against_the_students(old, new):
+    poem_way()
+    with pytest.raises(AssertionError):
+        poem_way(change=[(old, new)])
