@@ -21,6 +21,7 @@ ENTRIES = {
     "Point style:": ("g^", "hello"),
     "A line begins with:": ("明月", "hello"),
     "Student number:": ("B12345678", None),
+    "Your notebook (file name or link):": ("https://colab.research.google.com/drive/1", None),
     "Your heights:": ("０，1、-1", "9, 0"),
     "Write in sans:": ("貓天", "hello"),
     "Your guess:": ("０.５，０.３、0.2", "0.7, 0.7, 0"),
@@ -281,10 +282,10 @@ def test_the_hand_in_names_what_is_missing(lab, number):
     panel = Panel(page.locator(".course-live").last)
     panel.box.scroll_into_view_if_needed()
     before = panel.look()
-    panel.box.locator("input").fill("B12345678")
-    panel.box.locator("input").press("Enter")
+    panel.box.locator("input").first.fill("B12345678")
+    panel.box.locator("input").first.press("Enter")
     panel.box.locator("button").first.click()
     report = panel.changed(before)["words"]
-    assert "✗ prompt.txt: still the template" in report and "✗ discovery.txt: still the template" in report
-    assert "✓ my_softmax.py: packed" in report and "holds 1 of 3 parts" in report
+    assert "✗ notebook.ipynb: type its file name" in report and "✗ discovery.txt: still the template" in report
+    assert "✓ prompt.txt" in report and "✓ my_softmax.py: packed" in report and "holds 2 of 4 files" in report
     assert [folder for folder in lab.folders if (folder / "softmax_homework.zip").exists()]

@@ -365,7 +365,7 @@ def test_the_temperature_is_right_for_the_students_own_number_only():
 
 def test_what_the_page_packs_is_worth_points_here():
     """The page tells a student “packed”; then the grader may not say that there is nothing."""
-    page = run_cells("01", "judge-words", np=np)
+    page = run_cells("01", "judge-lists", "judge-words", "judge-more-words", np=np)
     for text in (
         "T = 0.5 makes the ratio 7.389, not 2",
         "第一個比例變成了二十倍，我沒想到",

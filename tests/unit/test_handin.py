@@ -1,6 +1,7 @@
 """Notebook 01's judge: right code of any make passes, wrong code does not, and each problem gets its own sentence."""
 
 import io
+import json
 import re
 import zipfile
 from pathlib import Path
@@ -14,8 +15,11 @@ from notebook_code import run_cells
 
 from helpers import CourseError
 
-judges = run_cells("01", "judge-words", "judge-code", "judge-cases", np=np, torch=torch)
-judge_prompt, judge_discovery, judge_code = judges["judge_prompt"], judges["judge_discovery"], judges["judge_code"]
+JUDGES = ("softmax", "own-scores", "judge-lists", "judge-words", "judge-more-words", "judge-half")
+JUDGES += ("judge-code", "judge-cases", "judge-notebook", "own-notebook")
+judges = run_cells("01", *JUDGES, np=np, torch=torch, CourseError=CourseError, Path=Path)
+judge_discovery, judge_code, judge_half = judges["judge_discovery"], judges["judge_code"], judges["judge_half"]
+judge_notebook, own_scores = judges["judge_notebook"], judges["own_scores"]
 
 RIGHT = {
     "numpy": "def my_softmax(z):\n    e = np.exp(z - np.max(z))\n    return e / e.sum()",
@@ -80,12 +84,62 @@ def test_discoveries_that_do_not(text, says):
     assert says in judge_discovery(text)
 
 
-def test_prompts():
-    assert "still the template" in judge_prompt(
-        "Teach me softmax in  Colab, section by section, with Markdown explanations"
+def half_of(student):
+    """Where the largest share of a student's scores is one half, by halving an interval."""
+    low, high = 0.01, 100.0
+    for _ in range(60):
+        middle = (low * high) ** 0.5
+        powers = np.exp((own_scores(student) - own_scores(student).max()) / middle)
+        low, high = (middle, high) if (powers / powers.sum()).max() > 0.5 else (low, middle)
+    return low
+
+
+def test_everybody_has_scores_of_their_own_and_a_temperature_to_find():
+    students = [f"B11{n:06d}" for n in range(500)]
+    scores = {tuple(own_scores(student)) for student in students}
+    assert len(scores) > 450 and all(a > b > c for a, b, c in scores)
+    assert tuple(own_scores(" b11 000007 ")) == tuple(own_scores("B11000007"))
+    halves = [half_of(student) for student in students]
+    assert min(halves) > 0.2 and max(halves) < 9.9, "within the slider"
+    assert all(
+        judge_half(student, half) == judge_half(student, 1.01 * half) == ""
+        for student, half in zip(students, halves, strict=True)
     )
-    assert "too short" in judge_prompt("hi")
-    assert judge_prompt("請用國中生聽得懂的話教我 softmax") == ""
+    foreign = sum(judge_half(student, halves[n - 1]) == "" for n, student in enumerate(students))
+    assert foreign < 100, "somebody else's number passes for hardly anybody"
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf"), None, "0.5"])
+def test_a_half_that_is_no_temperature_gets_its_sentence(value):
+    assert "HALF_AT" in judge_half("B123", value)
+
+
+def as_notebook(*cells):
+    return json.dumps({"cells": [{"cell_type": kind, "source": [text]} for kind, text in cells], "nbformat": 4})
+
+
+WORDS = (
+    "# Softmax in my own words\n"
+    + "The largest score gets the largest share, and when I raise T they become alike. " * 4
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (as_notebook(("markdown", WORDS), ("code", "z = input()\nnp.exp(2)")), ""),
+        (as_notebook(("markdown", "我的說明" * 20), ("code", "interact(f, a=(0, 5))\nsoftmax(z)")), ""),
+        (as_notebook(("markdown", "short"), ("code", "interact(f)\nnp.exp(z)")), "hardly any explanations"),
+        (as_notebook(("markdown", WORDS), ("code", "np.exp(z) / np.exp(z).sum()")), "nothing to type or to move"),
+        (as_notebook(("markdown", WORDS), ("code", "input()")), "no cell computes a softmax"),
+        (as_notebook(("markdown", WORDS), ("code", "def judge_notebook(text): ...")), "the course's page"),
+        ("<html>", "no notebook"),
+        ("[1]", "no notebook"),
+        ('{"cells": [{}]}', "no notebook"),
+    ],
+)
+def test_a_notebook_of_ones_own(text, says):
+    assert says in judge_notebook(text) if says else judge_notebook(text) == ""
 
 
 @pytest.fixture
@@ -97,18 +151,16 @@ def pack(tmp_path, monkeypatch):
         "get_ipython": lambda: shell,
         "PROMPT": r"請用 $\theta$ 教我 softmax，要有例子",
         "DISCOVERY": "T = 0.5 makes the ratio 7.389, not 2",
+        "HALF_AT": half_of("B123"),
         "CourseError": CourseError,
         "Path": Path,
         "live": lambda *_, **__: None,
         "textbox": lambda *_: None,
         "button": lambda *_: None,
     }
+    (tmp_path / "my own.ipynb").write_text(as_notebook(("markdown", WORDS), ("code", "input(); np.exp(1)")))
     names = run_cells(
-        "01",
-        *["judge-words", "judge-code", "judge-cases", "pack-parts", "pack-run"],
-        np=np,
-        torch=torch,
-        **shared,
+        "01", *JUDGES, "plain-python", "newest-cell", "pack-parts", "pack-run", np=np, torch=torch, **shared
     )
     return names, names["pack_hand_in"]
 
@@ -124,9 +176,10 @@ def contents(path):
 
 def test_a_whole_hand_in_is_packed_and_its_code_runs_alone(pack, tmp_path):
     names, pack_hand_in = pack
-    assert "All 3 parts are packed" in pack_hand_in("B123", 1)
+    assert "All parts are packed" in pack_hand_in("B123", "my own", 1)
     files = contents(tmp_path / "softmax_homework.zip")
-    assert set(files) == {"student.txt", "prompt.txt", "my_softmax.py", "discovery.txt"}
+    assert set(files) == {"student.txt", "prompt.txt", "my_softmax.py", "notebook.ipynb", "discovery.txt"}
+    assert json.loads(files["notebook.ipynb"])["nbformat"] == 4 and "HALF_AT = " in files["discovery.txt"]
     assert files["prompt.txt"] == names["PROMPT"] + "\n"
     alone = {}
     exec(files["my_softmax.py"], alone)
@@ -155,7 +208,7 @@ AS_TYPED = {
 def test_what_runs_in_the_notebook_is_packed_so_that_it_runs_alone(pack, tmp_path, name):
     names, pack_hand_in = pack
     typed_in(names).append(AS_TYPED[name])
-    assert "All 3 parts are packed" in pack_hand_in("B123", 1)
+    assert "All parts are packed" in pack_hand_in("B123", "my own", 1)
     file, alone = contents(tmp_path / "softmax_homework.zip")["my_softmax.py"], {}
     exec(compile(file, "my_softmax.py", "exec", dont_inherit=True), alone)
     assert np.allclose(alone["my_softmax"](np.log([1.0, 3.0])), [0.25, 0.75])
@@ -166,26 +219,36 @@ def test_a_slip_is_named(pack):
     names, pack_hand_in = pack
     for code in ("def my_softmax(z)\n    return z", "def my_softmax(z):\n    return (z", "my_softmax: int = 3"):
         typed_in(names).append(code)
-        assert re.search(r"✗ my_softmax.py: .* stopped with (SyntaxError|TypeError)", pack_hand_in("B123", 1))
+        assert re.search(r"✗ my_softmax.py: .* stopped with (SyntaxError|TypeError)", pack_hand_in("B123", "my own", 1))
 
 
 def test_what_is_missing_is_named_and_the_rest_is_packed(pack, tmp_path):
     names, pack_hand_in = pack
     names["DISCOVERY"], names["PROMPT"] = None, 7
     typed_in(names).append("def my_softmax(scores):\n    return scores")
-    report = pack_hand_in("B123\ud800", 2)
-    assert len(re.findall("✗", report)) == 3 and "holds 0 of 3 parts" in report
+    report = pack_hand_in("B123\ud800", "no such", 2)
+    assert (
+        len(re.findall("✗", report)) == 4
+        and "holds 0 of 4 files" in report
+        and "notebooks here: my own.ipynb" in report
+    )
     assert set(contents(tmp_path / "softmax_homework.zip")) == {"student.txt"}
 
 
 def test_without_a_number_nothing_is_written(pack, tmp_path):
     _, pack_hand_in = pack
-    assert "no student number yet" in pack_hand_in("  ", 1)
-    assert not list(tmp_path.iterdir())
+    assert "no student number yet" in pack_hand_in("  ", "my own", 1)
+    assert not list(tmp_path.glob("*.zip"))
+
+
+def test_a_link_is_packed_in_the_notebooks_place(pack, tmp_path):
+    _, pack_hand_in = pack
+    assert "All parts are packed" in pack_hand_in("B123", " https://colab.research.google.com/drive/abc ", 1)
+    assert contents(tmp_path / "softmax_homework.zip")["link.txt"] == "https://colab.research.google.com/drive/abc"
 
 
 def test_a_folder_that_cannot_be_written_gets_a_sentence(pack, tmp_path):
     _, pack_hand_in = pack
     (tmp_path / "softmax_homework.zip").mkdir()
     with pytest.raises(CourseError, match="cannot be written here"):
-        pack_hand_in("B123", 1)
+        pack_hand_in("B123", "my own", 1)
