@@ -38,7 +38,10 @@ def pytest_unconfigure(config):
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     for item in items:
-        if type(item).__name__ == "IPyNbCell" or {"browser", "weekly"} & set(item.keywords):
+        if len(item.nodeid) > 500:  # workers send each name about: one of millions of signs costs minutes
+            raise pytest.UsageError(f"{item.nodeid[:100]}… has a name of {len(item.nodeid):,} signs: give it ids=.")
+        kernels = type(item).__name__ == "IPyNbCell" or item.nodeid.startswith("tests/colab/")
+        if kernels or {"browser", "weekly"} & set(item.keywords):
             item.add_marker(pytest.mark.slow)
         item.add_marker(pytest.mark.xdist_group(group(item.nodeid)))
     items.sort(key=lambda item: place(item.nodeid))  # a stable sort: within a group the order stays

@@ -122,7 +122,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 @pytest.mark.parametrize(
     "prompt, pictures",
     [("", []), (" \n", []), ("\ud800", []), (None, []), (12, []), ("x", [b"GIF89a"]), ("x", [b""]), ("x", [PNG + bytes(21 * 2**20)])],
-    ids=str,
+    ids=lambda value: repr(value)[:20],
 )  # fmt: skip
 def test_what_cannot_be_asked_is_not_sent(client, door, prompt, pictures):
     before = door.tell()["requests"]

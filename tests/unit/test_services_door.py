@@ -211,6 +211,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, "end"])
 def test_it_ends_with_its_owner_however_that_ends(how):
     code = OWNER.replace("time.sleep(60)", "pass") if how == "end" else OWNER
