@@ -170,7 +170,7 @@ def draw(cells, change=(), **names):
 
 def test_the_picture_of_the_network_says_when_all_three_are_off():
     W, b, v = np.array([[0.5, -1.0], [1.0, 1.0], [-1.0, 0.5]]), np.array([0.5, -2.0, 0.0]), np.array([2.0, 1.0, -1.0])
-    draw_network = draw("network-draw", W=W, b=b, v=v, c=0.5)["draw_network"]
+    draw_network = draw("network-draw", drawn=(W, b, v, 0.5))["draw_network"]
     assert draw_network(0.7, 1.0, "ReLU").endswith("y = 0.500. All three are off: only c = 0.5 is left.")
     for x in ((0.0, 0.0), (1.0, 2.0), (0.4, 1.0), (1.0, 0.9), (0.8, 1.3)):  # outside the small triangle
         assert "off" not in draw_network(*x, "ReLU")
@@ -203,3 +203,27 @@ def test_if_all_blew_up_the_sentence_says_so():
             return np.full((64, 121), np.nan)
 
     assert names["show_machines"](Artist(), Blown(), None) == "all 64 blew up."
+
+
+def test_the_drawn_network_keeps_its_numbers():
+    """Exercise 1 gives W, b, v and c other numbers; picture and network change together, when their cells run again."""
+    W, b, v = np.eye(3, 2), np.zeros(3), np.ones(3)
+    page = run_cells("02", "network-figure", W=W, b=b, v=v, c=0.5, np=np, spots=[], COLOURS={})
+    W += 1
+    b += 1
+    assert page["drawn"][0].tolist() == np.eye(3, 2).tolist() and page["drawn"][1].tolist() == [0, 0, 0]
+
+
+def careful(change=()):
+    quiet = {"print": lambda *words: None, "check": lambda *words: None}
+    page = run_cells(
+        "02", "loss-run", "descent-code", "signs-run", change=change, np=np, torch=torch, nn=torch.nn, **quiet
+    )
+    path, rate = page["descend_carefully"](lambda theta: theta, 1.0, 1.5, 3)
+    assert path.tolist() == [1, -0.5, -0.125, -0.03125] and rate == 0.75  # 1 → −0.5: the sign changed, so 0.75 …
+
+
+def test_a_slope_that_changes_its_sign_halves_the_rate():
+    careful()
+    with pytest.raises(AssertionError):
+        careful([("rate = rate / 2", "rate = rate / 3")])
