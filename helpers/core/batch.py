@@ -94,12 +94,7 @@ def rows(size: int, **tensors: Any) -> Draw:
     size : int
         Rows a turn. Unpaired data are two draws: `[rows(4, horse=horses), rows(4, zebra=zebras)]`.
     **tensors : tensor, array or list (rows, ...)
-        What the loss finds as `batch.name`, (size, ...); all of the same length.
-
-    Raises
-    ------
-    CourseError
-        Tensors of different lengths or without rows, a size below 1, a name that is taken.
+        What the loss finds as `batch.name`, (size, ...). Tensors of different lengths, or empty ones, raise CourseError.
     """
     free("rows", tensors, taken=["step"])
     tensors = {name: _as_tensor(name, value) for name, value in tensors.items()}

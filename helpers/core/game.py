@@ -33,14 +33,8 @@ LEAST, LEAST_COMPILED, MOST = 32, 8, 256  # members of a group: uncompiled, each
 def Schedule(*points: tuple[float, float]) -> Callable[[int], float]:
     """What the learning rate is multiplied by at each step, from points (step, factor) joined by straight lines.
 
-    Returns
-    -------
-    function step → factor, constant before the first point and after the last; it carries its `points`
-
-    Raises
-    ------
-    CourseError
-        No points, steps that do not grow, factors below 0.
+    The function that it returns is constant before the first point and after the last, and carries its `points`. No
+    points, steps that do not grow and factors below 0 raise CourseError.
     """
     points = tuple((number("A step of a schedule", s), number("A factor of a schedule", f)) for s, f in points)
     if not points or any(a[0] >= b[0] for a, b in pairwise(points)):
@@ -85,10 +79,7 @@ class Player:
         step → factor on the learning rate, such as `falling(1000, 2000)`.
     optimiser : "adam" with `betas`, or "sgd"
 
-    Raises
-    ------
-    CourseError
-        What cannot be played: no function, an unknown optimiser, half a turn, a rate below 0.
+    What cannot be played (no function, an unknown optimiser, half a turn, a rate below 0) raises CourseError.
     """
 
     def __init__(self, name: str, loss: Callable, nets: list[str] | str | None = None, *, lr: float | str | None = None,
@@ -111,6 +102,8 @@ class Player:
             raise CourseError(
                 f"Player {name!r} needs two betas, and each network once; it received {betas}, {self.nets}."
             )
+        if schedule is not None and not callable(schedule):
+            raise CourseError(f"The schedule of {name!r} must be a function step → factor; it is {schedule!r}.")
         self.factor(0)
 
     def call(self, nets: Named, batch: Named, member: Named) -> dict[str, torch.Tensor]:
@@ -135,10 +128,6 @@ class Player:
         """What its learning rate is multiplied by in round `step`; a schedule that gives no such number is refused."""
         if self.schedule is None:
             return 1.0
-        if not callable(self.schedule):
-            raise CourseError(
-                f"The schedule of {self.name!r} must be a function step → factor; it is {self.schedule!r}."
-            )
         return number(f"What the schedule of {self.name!r} gives at step {step}", self.schedule(step))
 
     def rates(self, members: "Members") -> list[float]:
@@ -218,12 +207,8 @@ def sweep(**lists: Iterable[float] | float) -> Members:
     """All combinations of the named lists: `sweep(seed=range(8), penalty=[0.1, 10])` is 16 members.
 
     `seed` decides a member's first weights and all its random draws, so members that share a seed differ in the
-    other hyper-parameters only. Values must be numbers, because the losses of all members are computed together.
-
-    Raises
-    ------
-    CourseError
-        Other values, empty lists, seeds that are not whole numbers from 0 on.
+    other hyper-parameters only. Values must be numbers, because the losses of all members are computed together; other
+    values, empty lists and seeds that are not whole numbers from 0 on raise CourseError.
     """
     free("sweep", lists)
     lists = {"seed": [0], **lists} if "seed" not in lists else lists
@@ -273,11 +258,8 @@ class Game:
         Compute the losses in bfloat16 where torch deems it safe (autocast); weights and moments stay float32. Networks
         with convolutions train nearly twice as fast on a processor that has it (`has_fast_bf16`).
 
-    Raises
-    ------
-    CourseError
-        What does not fit together: a name that nobody gave or that is taken, a loss that does not depend on its player's
-        networks, random numbers that are not the member's own, bfloat16 where it would be emulated.
+    What does not fit together (a name that nobody gave or that is taken, a loss that does not depend on its player's
+    networks, a random generator in a loss, bfloat16 where it would be emulated) raises CourseError.
     """
 
     @locked  # starting networks sets the random seed for a moment
@@ -350,11 +332,8 @@ class Game:
         progress : bool, optional
             Show a bar; by default not under tests, CI or COURSE_PROGRESS=0.
 
-        Raises
-        ------
-        CourseError
-            Neither or both of `steps` and `until`, an unknown player, a folder that is not there; and when memory runs
-            out, with the number to lower.
+        Neither or both of `steps` and `until`, an unknown player, a folder that is not there raise CourseError; so does
+        running out of memory, with the number to lower.
         """
         arguments = {"steps": steps, "until": until, "only": only, "callback": callback, "every": every,
                      "checkpoint": checkpoint, "progress": progress}  # fmt: skip

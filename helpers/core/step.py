@@ -21,10 +21,10 @@ from ..page import CourseError
 from .batch import WHERE, Named, OwnRandom, Turn, random_states, rows_of, seeded
 
 try:  # how vmap wraps tensors is not public: where a release of torch has moved it, `linear` takes the ordinary way
-    from torch._C._functorch import _add_batch_dim, get_unwrapped, is_batchedtensor, maybe_get_bdim, maybe_get_level
+    from torch._C._functorch import _add_batch_dim, get_unwrapped, maybe_get_bdim, maybe_get_level
     from torch._functorch.pyfunctorch import temporarily_pop_interpreter_stack
 except ImportError:  # pragma: no cover
-    is_batchedtensor = None
+    maybe_get_bdim = None
 
 
 def adam(state: dict, grad: torch.Tensor, rate: torch.Tensor, turn, betas: tuple, eps: float = 1e-8) -> None:
@@ -59,17 +59,16 @@ def linear(self, x: torch.Tensor) -> torch.Tensor:
 
     It needs the private names above; without them, or for anything but (batch, features), it is F.linear.
     """
-    weight, bias = self.weight, self.bias
-    parts = (x, weight, bias)
-    if bias is None or x.dim() != 2 or not all(is_batchedtensor(t) and maybe_get_bdim(t) == 0 for t in parts):
+    weight, bias = self._parameters["weight"], self._parameters["bias"]
+    if bias is None or x.dim() != 2 or maybe_get_bdim(x) or maybe_get_bdim(weight) or maybe_get_bdim(bias):
         return F.linear(x, weight, bias)
-    levels = {maybe_get_level(t) for t in parts}
-    inputs, matrices, offsets = (get_unwrapped(t) for t in parts)
-    if len(levels) > 1 or any(is_batchedtensor(t) for t in (inputs, matrices, offsets)):  # the student's own vmap
+    inputs, matrices, offsets, level = get_unwrapped(x), get_unwrapped(weight), get_unwrapped(bias), maybe_get_level(x)
+    nested = maybe_get_bdim(inputs) >= 0 or maybe_get_bdim(matrices) >= 0 or maybe_get_bdim(offsets) >= 0
+    if nested or maybe_get_level(weight) != level or maybe_get_level(bias) != level:  # a vmap of the student's own
         return F.linear(x, weight, bias)
     with temporarily_pop_interpreter_stack():  # the product is recorded one level down, by ordinary autograd
         out = torch.baddbmm(offsets.unsqueeze(1), inputs, matrices.transpose(1, 2))  # (members, batch, outputs)
-    return _add_batch_dim(out, 0, levels.pop())
+    return _add_batch_dim(out, 0, level)
 
 
 class State(dict):
@@ -97,7 +96,7 @@ class Stack:
 
     def __init__(self, name: str, make: Callable | nn.Module, seeds: list[int], device: torch.device):
         self.name, self.shared = name, isinstance(make, nn.Module)
-        self.state, self.slots, self.buffer_slots, self.recurrent, self.parameters = {}, [], [], [], []
+        self.state, self.slots, self.buffer_slots, self.empty, self.recurrent, self.parameters = {}, [], [], [], [], []
         if self.shared:
             self.pristine = self.worker = _copied(name, make).to(device).eval().requires_grad_(False)
             return
@@ -106,11 +105,12 @@ class Stack:
         self._same_form(started)
         self.worker = _copied(name, self.pristine).to(device)  # the module whose weights are exchanged
         for module in self.worker.modules():
-            if type(module) is nn.Linear and is_batchedtensor is not None:
+            if type(module) is nn.Linear and maybe_get_bdim is not None:
                 module.forward = types.MethodType(linear, module)
         self.parameters = list(self.pristine.parameters())
         self.slots = _slots(self.worker, "_parameters", self.worker.parameters())
         self.buffer_slots = _slots(self.worker, "_buffers", self.worker.buffers())
+        self.empty = [(m, k) for m in self.worker.modules() for k, t in m._buffers.items() if t is None]
         self.recurrent = [m for m in self.worker.modules() if isinstance(m, nn.RNNBase)]  # list their weights twice
         weights = [torch.cat([p.detach().flatten() for p in started[seed].parameters()] or [torch.zeros(0)])
                    for seed in seeds]  # fmt: skip
@@ -166,15 +166,23 @@ class Stack:
             module._flat_weights = [module._parameters[name] for name in module._flat_weights_names]
         return self.worker
 
-    def keep(self, buffers: list) -> None:
+    def keep(self, parameters: list, buffers: list) -> None:
         """Copy what the forward pass assigned (`self.mean = …`, instead of changing it in place) into the buffers."""
         for module, key, index in self.buffer_slots:
             assigned, kept = module._buffers[key], buffers[index]
             if assigned is not kept:
-                if not isinstance(assigned, torch.Tensor) or assigned.shape != kept.shape:
-                    raise CourseError(f"The network {self.name!r} gave its buffer {key!r} another shape while it ran.")
+                form = lambda t: (t.shape, t.dtype) if isinstance(t, torch.Tensor) else None  # noqa: E731
+                if form(assigned) != form(kept):
+                    raise CourseError(
+                        f"The network {self.name!r} gave its buffer {key!r} another shape or type as it ran."
+                    )
                 with torch.no_grad():
                     kept.copy_(assigned.detach())
+        strange = [key for module, key in self.empty if module._buffers[key] is not None]
+        strange += [key for module, key, index in self.slots if module._parameters.get(key) is not parameters[index]]
+        if strange:
+            raise CourseError(f"The network {self.name!r} assigned {strange[0]!r} as it ran: give a buffer its first value "
+                              "where it is registered, and change a weight in place.")  # fmt: skip
 
     @torch.no_grad()
     def module(self, row: int, weights: torch.Tensor | None) -> nn.Module:
@@ -208,10 +216,10 @@ def _form(net):
     form = {name: tuple(t.shape) for name, t in [*net.named_parameters(), *net.named_buffers()]}
     for path, module in net.named_modules():
         for key, value in vars(module).items():
-            if isinstance(value, torch.Tensor):
-                value = (tuple(value.shape), value.detach().cpu().flatten().tolist())
+            if isinstance(value, torch.Tensor) and f"{key}_orig" not in module._parameters:  # computed by spectral_norm
+                form[f"{path}.{key}".strip(".")] = (str(value.shape), str(value.detach().cpu().flatten().tolist()))
             if isinstance(value, (int, float, str, tuple)) and not key.startswith("_"):
-                form[f"{path}.{key}".strip(".")] = value
+                form[f"{path}.{key}".strip(".")] = str(value)
     return form
 
 
@@ -353,8 +361,8 @@ def forward(group: Group, plan, numbers: dict, step, seen: dict | None = None) -
                 raise RuntimeError("numpy's or Python's randomness")
             if seen is not None:
                 seen.update(mode=mode, drew=drew())
-        for net, stack in game.stacks.items():
-            stack.keep(buffers[net])
+        for (net, stack), mine in zip(game.stacks.items(), bound, strict=False):
+            stack.keep(mine, buffers[net])
         return results
 
     if alone:
