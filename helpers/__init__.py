@@ -9,7 +9,7 @@ from .core.game import Game, Player, Schedule, falling, sweep
 from .core.penalties import gradient, gradient_penalty, zero_gradient_penalty
 
 # GPU
-from .gpu import check_gpu, has_fast_bf16
+from .gpu import check_gpu, has_fast_bf16, seconds_on
 
 # Figures, and what a page says
 from .controls import button, choice, slider, textbox

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +85,17 @@ def has_fast_bf16(device: str | torch.device = "cpu") -> bool:
     except OSError:
         return False
     return bool(re.search(r"^(flags|Features)\b.*\b(avx512_bf16|amx_bf16|bf16)\b", flags, re.MULTILINE))
+
+
+def seconds_on(device: torch.device) -> float:
+    """A clock to take differences of: seconds of the processor, or, on a GPU, seconds by the clock when its work is done.
+
+    A GPU goes on by itself after a line of Python has ended: unless one waits for it, one measures how fast it is asked.
+    """
+    if device.type == "cpu":
+        return time.process_time()
+    getattr(torch, device.type).synchronize()
+    return time.perf_counter()
 
 
 def _find_cuda() -> tuple[str | None, str | None]:

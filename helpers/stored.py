@@ -42,15 +42,22 @@ def save_results(name: str, settings: dict, values: object, seconds: float) -> N
     data.write_sum(f"results/{name}.json")
 
 
-def load_results(name: str) -> dict:
+def load_results(name: str, settings: dict | None = None) -> dict:
     """The table data/results/`name`.json: {"settings", "versions", "minutes", "values"}.
+
+    Parameters
+    ----------
+    settings : dict, the page's own; where the table was made with others, a sentence says with which
 
     Raises
     ------
     CourseError
         When it is missing or was changed.
     """
-    return json.loads(data.data_file(f"results/{name}.json").read_text(encoding="utf-8"))
+    table = json.loads(data.data_file(f"results/{name}.json").read_text(encoding="utf-8"))
+    if settings is not None:
+        _say_other(f"results/{name}.json", settings, table["settings"])
+    return table
 
 
 def save_weights(name: str, nets: Nets, settings: dict) -> None:
@@ -82,12 +89,12 @@ def load_weights(name: str, nets: Nets, settings: dict) -> Nets:
     Parameters
     ----------
     nets, settings
-        As `save_weights` had them.
+        As `save_weights` had them. Where they were trained with other settings, a sentence says with which.
 
     Raises
     ------
     CourseError
-        When the file is damaged, holds other networks or was made with other settings; then nothing is changed.
+        When the file is damaged or holds other networks; then nothing is changed.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -98,19 +105,27 @@ def load_weights(name: str, nets: Nets, settings: dict) -> Nets:
             found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no dict)
     except (SafetensorError, KeyError, ValueError) as error:
         raise CourseError(f"data/weights/{path.name} was not written by save_weights; {anew}.") from error
-    ours, theirs = json.loads(json.dumps(settings)), about["settings"]
-    if theirs != ours:
-        other = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
-        raise CourseError(f"data/weights/{path.name} was made with other settings ({', '.join(other)}); {anew}.")
     wanted = _tensors(nets)
     if {k: t.shape for k, t in wanted.items()} != {k: t.shape for k, t in found.items()}:
         raise CourseError(f"data/weights/{path.name} holds networks of another form than yours; {anew}.")
+    _say_other(f"weights/{path.name}", settings, about["settings"])
     with torch.no_grad():
         for key, tensor in wanted.items():
             tensor.copy_(found[key])
     for net in [nets] if isinstance(nets, nn.Module) else nets.values():
         net.eval().requires_grad_(False)
     return nets
+
+
+def _say_other(file: str, ours: dict, theirs: dict) -> None:
+    """Say where what is stored was made with other settings than the page's: its numbers are then its own."""
+    ours = json.loads(json.dumps(ours))
+    other = [key for key in {**theirs, **ours} if ours.get(key) != theirs.get(key)]
+    if other:
+        words = "; ".join(
+            f"{key}: {theirs.get(key, 'none')} there, {ours.get(key, 'none')} on this page" for key in other
+        )
+        print(f"data/{file} was made with other settings than this page's, and its numbers belong to those ({words}).")
 
 
 def _tensors(nets: Nets) -> dict[str, torch.Tensor]:

@@ -31,6 +31,7 @@ def use_style() -> None:
             "figure.constrained_layout.use": True,
             "font.family": ["DejaVu Sans", CJK_FONT],  # the first that has the character draws it
             "font.size": 12,
+            "image.interpolation": "nearest",  # pixels are the subject: the default blurs what is enlarged less than 3 times
             "axes.titlesize": 13,
             "axes.titlelocation": "left",
             "axes.spines.top": False,

@@ -16,6 +16,7 @@ UNWANTED = {
     "a key": r"(?:sk-|ghp_|AKIA|AIza|hf_)[A-Za-z0-9]{16,}",
     "an object's address": r"at 0x[0-9a-f]{6,}",
     "a progress bar that has stopped": r"\d+%\|",
+    "numbers of other settings": r"was made with other settings than this page",
     "a traceback": r"Traceback \(most recent",
 }
 

@@ -254,9 +254,11 @@ def test_the_settings_are_those_that_train():
     assert all(np.isfinite(game.history[name]).all() for name in "DG")
 
 
-def test_other_settings_refuse_the_weights():
-    with pytest.raises(CourseError, match="other settings"):
-        load(*SHIPPED, change=[('"gamma": ', '"gamma": 7 + ')])
+def test_whose_weights_they_are_is_said_where_the_page_trains_otherwise(capsys):
+    load(*SHIPPED)
+    assert "other settings" not in capsys.readouterr().out
+    load(*SHIPPED, change=[("STEPS, LONG = 400", "STEPS, LONG = 200")])
+    assert "(short steps: 400 there, 200 on this page)" in capsys.readouterr().out
 
 
 def test_mixed_by_hand(shipped):
