@@ -23,7 +23,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import helpers
-from helpers import figures, training
+from helpers import figures
+from helpers.core import loop
 
 NOTEBOOKS = ("05", "06", "07", "08", "09", "10")
 NEEDS_TRAINING: dict[tuple[str, str], str] = {}
@@ -164,19 +165,20 @@ def test_the_stand_in_notices_what_a_gpu_would(second):
 @pytest.fixture
 def short(monkeypatch):
     """Two rounds at most; then the game stands where it was asked to."""
-    train = training.train
 
-    def shortened(game, steps, until, only, callback, every, checkpoint, progress):
-        goal = game.step + steps if until is None else until
-        if goal > game.step:
-            train(game, min(2, goal - game.step), None, only, None, every, None, False)
-        begun, game.step = game.step, max(goal, game.step)
-        for step in [s for s in range(begun, goal + 1) if callback and s % every == 0]:
-            game.step = step
-            callback(game)
-        game.step = goal
+    def shortened(train, game, asked):
+        until, callback, every = asked["until"], asked["callback"], asked["every"]
+        goal = game.step + asked["steps"] if until is None else until
+        begun = game.step
+        if goal > begun:
+            train(game, {**asked, "steps": min(2, goal - begun), "until": None, "callback": None, "checkpoint": None})
+        for step in range(begun, goal + 1) if callback else ():
+            if step % every == 0:
+                game.step = step
+                callback(game)
+        game.step = max(goal, begun)
 
-    monkeypatch.setattr(training, "train", shortened)
+    monkeypatch.setattr(loop, "HOOKS", [shortened])
 
 
 @pytest.mark.slow
