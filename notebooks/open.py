@@ -4,6 +4,7 @@
     python3 notebooks/open.py 01        # another one
     python3 notebooks/open.py 01 zh     # its Chinese edition
     python3 notebooks/open.py --no-browser --port 8899    # print the address only; use this port
+    python3 notebooks/open.py --set-up  # set up .venv and open nothing
     python3 notebooks/open.py 01 -- --ServerApp.password=…    # what follows -- goes to JupyterLab as it stands
     python3 notebooks/open.py --help
 
@@ -112,12 +113,12 @@ def cpu_constraints():
 
 
 def read_arguments(arguments):
-    """Return the notebook asked for, the port (or None), whether to open a browser, and what goes to JupyterLab."""
+    """Return the notebook asked for, the port (or None), what else was said of ours, and what goes to JupyterLab."""
     at = arguments.index("--") if "--" in arguments else len(arguments)
     words, rest, folder = list(arguments[:at]), arguments[at + 1 :], ROOT / "notebooks"
     if any(word.lower() in ("zh", "zh-tw") for word in words):
         folder, words = folder / "zh-TW", [word for word in words if word.lower() not in ("zh", "zh-tw")]
-    found, port, browser = None, None, True
+    found, port, said = None, None, set()
     there = {path.name[:2]: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
     while words:
         word = words.pop(0)
@@ -127,8 +128,8 @@ def read_arguments(arguments):
             found = there.get(f"{int(number.group(1)):02d}")
             if not found or (number.group(2) and word not in (found.stem, found.name)):
                 sys.exit(f"There is no notebook {word}; there are: {', '.join(p.stem for p in there.values())}.")
-        elif word == "--no-browser":
-            browser = False
+        elif word in ("--no-browser", "--set-up"):
+            said.add(word)
         elif name == "--port":
             value = value or (words.pop(0) if words else "")
             if not re.fullmatch(r"[0-9]{1,5}", value) or not 0 < int(value) < 65536:
@@ -136,9 +137,9 @@ def read_arguments(arguments):
             port = int(value)
         else:
             notebooks = ", ".join(path.stem for path in there.values())
-            sys.exit(f"open.py does not know {word!r}. Give a notebook's number (there are: {notebooks}), zh, --no-browser, "
+            sys.exit(f"open.py does not know {word!r}. Give a notebook's number (there are: {notebooks}), zh, --no-browser, --set-up, "
                      f"--port NUMBER or --help; what JupyterLab is to get stands behind --.")  # fmt: skip
-    return found or there["00"], port, browser, rest
+    return found or there["00"], port, said, rest
 
 
 def free_port(wanted):
@@ -181,9 +182,11 @@ def main(arguments):
     if {"--help", "-h"} & set(arguments):
         print(__doc__)
         return
-    notebook, port, browser, rest = read_arguments(arguments)
+    notebook, port, said, rest = read_arguments(arguments)
     python = make_environment(ROOT / ".venv", [ROOT / "requirements.txt"], cpu_constraints())
-    port, token, browser = free_port(port), secrets.token_hex(16), browser and has_browser()
+    if "--set-up" in said:
+        return
+    port, token, browser = free_port(port), secrets.token_hex(16), "--no-browser" not in said and has_browser()
     own = ROOT / ".venv" / "course-settings"
     try:
         own.mkdir(exist_ok=True)

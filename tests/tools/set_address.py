@@ -4,7 +4,7 @@
     python3 tests/tools/set_address.py --show
 
 The address stands in pyproject.toml; this command changes it there and wherever a copy has to stand: the notebooks'
-badges and set-up cells, the Chinese sidecars and the READMEs. On GitHub, a workflow runs it for a fork.
+badges and set-up cells, the Chinese sidecars, the READMEs and CITATION.cff. On GitHub, a workflow runs it for a fork.
 """
 
 import re
@@ -17,7 +17,13 @@ ADDRESS = re.compile(r"(?:(?:https?://|git@)github\.com[/:])?([A-Za-z0-9][A-Za-z
 
 def places():
     """Every file that holds the address."""
-    files = [ROOT / "pyproject.toml", *ROOT.glob("README*.md"), *NOTEBOOKS.rglob("*.ipynb"), *ZH.glob("*.md")]
+    files = [
+        ROOT / "pyproject.toml",
+        ROOT / "CITATION.cff",
+        *ROOT.glob("*.md"),
+        *NOTEBOOKS.rglob("*.ipynb"),
+        *ZH.glob("*.md"),
+    ]
     return [path for path in files if repository() in path.read_text(encoding="utf-8")]
 
 

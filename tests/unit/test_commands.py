@@ -68,7 +68,7 @@ def test_both_environments_are_built_on_github_too():
     workflow = (ROOT / ".github" / "workflows" / "environments.yml").read_text()
     for path in (ROOT / "tests" / "environments").glob("*.txt"):
         assert f"environment: {path.stem}\n" in workflow
-        assert f"tests/run.py --environment {path.stem}" in (ROOT / "README.md").read_text(encoding="utf-8")
+        assert f"tests/run.py --environment {path.stem}" in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert "run: python3 tests/run.py --environment ${{ matrix.environment }}" in workflow
 
 
