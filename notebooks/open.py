@@ -172,9 +172,12 @@ def sign(python, own):
     files = [str(own / "notary_secret"), str(own / "signatures.db")]
     wanted = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
     stamp = own / "signed.sha256"
-    signed = stamp.exists() and stamp.read_text() == wanted
-    if not signed and not subprocess.run([python, "-c", SIGN, *files, *paths], check=False).returncode:
-        stamp.write_text(wanted)
+    if not stamp.exists() or stamp.read_text() != wanted:
+        try:
+            subprocess.run([python, "-c", SIGN, *files, *paths], check=True)
+            stamp.write_text(wanted)
+        except (OSError, subprocess.CalledProcessError) as error:  # unsigned, they open all the same
+            print(f"The notebooks could not be signed ({error}); JupyterLab will call them not trusted.")
     return [f"--NotebookNotary.{name}={file}" for name, file in zip(("secret_file", "db_file"), files, strict=True)]
 
 
@@ -189,7 +192,7 @@ def main(arguments):
     port, token, browser = free_port(port), secrets.token_hex(16), "--no-browser" not in said and has_browser()
     own = ROOT / ".venv" / "course-settings"
     try:
-        own.mkdir(exist_ok=True)
+        own.mkdir(parents=True, exist_ok=True)
         (own / "overrides.json").write_text(json.dumps(SETTINGS))
         signed = sign(python, own)
     except OSError as error:
