@@ -88,7 +88,7 @@ def has_fast_bf16(device: str | torch.device = "cpu") -> bool:
 
 
 def seconds_on(device: torch.device) -> float:
-    """A clock to take differences of: seconds of the processor, or, on a GPU, seconds by the clock when its work is done.
+    """A clock to take differences of, for what runs on `device`: processor seconds, or a GPU's when its work is done.
 
     A GPU goes on by itself after a line of Python has ended: unless one waits for it, one measures how fast it is asked.
     """
