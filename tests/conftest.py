@@ -11,7 +11,7 @@ import pytest
 
 matplotlib.use("agg")
 # What kernels train comes first: browser tours then read it (tools/start/). The long ones come before the short ones.
-FIRST = [r"notebooks/\d", r"tests/browser/", r"tests/colab/", r"tests/unit/test_core"]
+FIRST = ["notebooks/", "tests/browser/", "tests/colab/"]
 
 
 def pytest_configure(config):
@@ -43,30 +43,29 @@ def pytest_collection_modifyitems(items):
         kernels = type(item).__name__ == "IPyNbCell" or item.nodeid.startswith("tests/colab/")
         if kernels or {"browser", "weekly"} & set(item.keywords):
             item.add_marker(pytest.mark.slow)
-        item.add_marker(pytest.mark.xdist_group(group(item.nodeid)))
-    items.sort(key=lambda item: place(item.nodeid))  # a stable sort: within a group the order stays
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=place)  # a stable sort: within a group the order stays
 
 
-def number_of(nodeid):
+def number_of(item):
     """The number of the notebook that a test is about, 0 if it is about none."""
-    number = re.search(r"[/\[-](\d\d)[_\]]", nodeid)
+    number = re.search(r"[/\[-](\d\d)[_\]]", item.nodeid)
     return int(number.group(1)) if number else 0
 
 
-def place(nodeid):
-    """Where a test stands in the order: by kind; one lab after the other; late notebooks first, which compute longest."""
-    kind = next((i for i, start in enumerate(FIRST) if re.match(start, nodeid)), len(FIRST))
-    return kind, "lab3" in nodeid, -number_of(nodeid) if kind < 3 else 0
+def place(item):
+    """Where a test stands in the order: by kind, slow before fast; of the notebooks the late ones, which compute longest."""
+    kind = next((i for i, start in enumerate(FIRST) if item.nodeid.startswith(start)), len(FIRST))
+    return kind, "slow" not in item.keywords, "lab3" in item.nodeid, -number_of(item) if kind < len(FIRST) else 0
 
 
-def group(nodeid):
-    """What one worker runs in one go: a notebook, a module of tests, three tours of one browser, one test of Colab's."""
-    if nodeid.startswith("tests/colab/"):
-        return nodeid
-    if nodeid.startswith("tests/browser/"):
-        lab = re.search(r"lab\d", nodeid)
-        return f"{lab and lab.group()} {number_of(nodeid) // 3}"
-    return nodeid.split("::")[0]
+def group(item):
+    """What one worker runs in one go: a notebook, three tours of one browser, a test of Colab's, of a module slow or fast."""
+    if item.nodeid.startswith("tests/colab/"):
+        return item.nodeid
+    if item.nodeid.startswith("tests/browser/"):
+        return f"{item.callspec.params['lab']} {number_of(item) // 3}"
+    return f"{item.nodeid.split('::')[0]} {'slow' if 'slow' in item.keywords else 'fast'}"
 
 
 @pytest.fixture(autouse=True)
