@@ -19,7 +19,8 @@ def _move_all():  # in a function: a name of its own would be a name of the note
     import ipywidgets
     from helpers.figures import Live
 
-    panels = [thing for thing in gc.get_objects() if isinstance(thing, Live)]
+    # without those of each cell's first run, which have let go of their controls
+    panels = [thing for thing in gc.get_objects() if isinstance(thing, Live) and thing.controls]
     quizzes = [panel for panel in panels if panel.text.startswith("1. not answered yet")]
     assert quizzes
     for quiz in quizzes:
