@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from common import NOTEBOOKS
 from notebook_code import run_cells
 
@@ -363,17 +364,38 @@ def test_the_temperature_is_right_for_the_students_own_number_only():
     assert wrong.count(20) >= 12
 
 
-def test_what_the_page_packs_is_worth_points_here():
+PAGE = ("judge-lists", "judge-words", "judge-more-words")
+
+
+@pytest.mark.parametrize("text", [
+    "T = 0.5 makes the ratio 7.389, not 2", "第一個比例變成了二十倍，我沒想到", "It was 11.1 times as large as I thought",
+    "總和是 1，溫度 2 時 0.42", "溫度調到 3 的時候，第一名只剩一半", "The largest share was 0.705 at T = 1 and 0.879 at T = 0.5",
+])  # fmt: skip
+def test_a_discovery_that_the_page_packs_is_worth_all_points(text):
     """The page tells a student “packed”; then the grader may not say that there is nothing."""
-    page = run_cells("01", "judge-lists", "judge-words", "judge-more-words", np=np)
-    for text in (
-        "T = 0.5 makes the ratio 7.389, not 2",
-        "第一個比例變成了二十倍，我沒想到",
-        "It was 11.1 times as large as I thought",
-    ):
-        assert not page["judge_discovery"](text) and marking.mark_discovery(text, RUBRIC).points == 30
-    for text in ("請用國中生聽得懂的話教我 softmax", "Teach me softmax with apples, please"):
-        assert not page["judge_prompt"](text) and marking.mark_prompt(text, RUBRIC).points == 30
+    assert not run_cells("01", *PAGE)["judge_discovery"](text) and marking.mark_discovery(text, RUBRIC).points == 30
+
+
+@pytest.mark.parametrize(
+    "text", ["請用國中生聽得懂的話教我 softmax", "Teach me softmax with apples, please", marking.TEMPLATES["prompt"][0]]
+)
+def test_a_prompt_that_the_page_packs_is_worth_all_points(text):
+    assert not run_cells("01", *PAGE)["judge_prompt"](text) and marking.mark_prompt(text, RUBRIC).points == 30
+
+
+@pytest.mark.parametrize("student", ["B110000001", "b 110000001", "110703001", "學生七號"])
+def test_ones_own_scores_are_those_of_the_page(student):
+    page = run_cells("01", "own-scores", np=np, softmax=None, CourseError=ValueError)
+    assert page["own_scores"](student).tolist() == marking.own_scores(student)
+
+
+@pytest.mark.parametrize("name", [*demo.CODES])
+def test_code_is_right_here_if_it_is_right_on_the_page(name):
+    if name == "needs scipy":
+        return
+    page = run_cells("01", "judge-code", "judge-cases", np=np, torch=torch)
+    with np.errstate(all="ignore"):
+        assert (not page["judge_code"](demo.CODES[name])) == (ran(demo.CODES[name]).points == 40)
 
 
 def test_every_sentence_is_there_in_both_languages():
