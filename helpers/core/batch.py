@@ -292,8 +292,8 @@ class OwnRandom(TorchFunctionMode):
 def random_states(device: torch.device) -> list:
     """Where torch's, numpy's and Python's random generators stand, to be compared."""
     states = [torch.get_rng_state().numpy().tobytes(), np.random.get_state()[1].tobytes(), np.random.get_state()[2:]]
-    if device.type == "cuda":
-        states.append(torch.cuda.get_rng_state(device).numpy().tobytes())
+    if device.type in ("cuda", "mps"):
+        states.append(getattr(torch, device.type).get_rng_state().numpy().tobytes())
     return [*states, random.getstate()]
 
 

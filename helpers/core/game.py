@@ -26,7 +26,7 @@ from . import checkpoint, loop
 from .batch import Named, by_name, free, number, rows_of, whole
 from .step import OPTIMISERS, Group, Plan, Stack, State, apart, forward
 
-CACHE, CACHE_COMPILED = 2**23, 3 * 2**19  # bytes of weights and moments that one group of members should fill
+CACHE, CACHE_COMPILED = 2**22, 3 * 2**19  # bytes of weights and moments that one group of members should fill
 LEAST, LEAST_COMPILED, MOST = 32, 8, 256  # members of a group: uncompiled, each call costs, so it should serve more
 
 
