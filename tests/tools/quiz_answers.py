@@ -55,6 +55,12 @@ def questions(master):
     return dict(sorted(found.items(), key=lambda pair: int(re.match(r"\d+", pair[0]).group())))
 
 
+def in_chinese(answer):
+    """What the Chinese edition's menu says for an answer; where it stays English, the same."""
+    lines = (ZH / "words.tsv").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("\t")[:2] for line in lines if "\t" in line).get(answer, answer)
+
+
 def block(text, number):
     """Where the table of page `number` stands in `text`."""
     return re.search(rf"(?<=<!-- quiz {number} -->\n)(.*?)(?=<!-- end -->)", text, re.DOTALL)
@@ -91,9 +97,11 @@ def run_page(master):
 def write(known):
     """Write every page's table into both editions; `known`: {page: {question: right answer}} from runs just made."""
     missing = []
-    english = (NOTEBOOKS / "teaching.md").read_text(encoding="utf-8")
     for path, header in EDITIONS.items():
         text = path.read_text(encoding="utf-8")
+        english = (NOTEBOOKS / "teaching.md").read_text(
+            encoding="utf-8"
+        )  # written first, then read for the Chinese one
         for master in masters():
             number = master.name[:2]
             if not block(text, number):
@@ -108,6 +116,8 @@ def write(known):
                 if path.parent == ZH and place < len(old) and old[place][0] == shown and place < len(before):
                     shown, kept = list(before.items())[place]  # the Chinese one, by its place
                 right = known.get(number, {}).get(question)
+                if path.parent == ZH and place < len(old) and old[place][1] != UNKNOWN:
+                    right = in_chinese(old[place][1].strip("*"))
                 rows.append(f"| {shown} | {f'**{right}**' if right else kept[0]} | {kept[1]} |")
             text = text.replace(block(text, number).group(1), "\n".join(rows) + "\n") if block(text, number).group(1) else re.sub(
                 rf"<!-- quiz {number} -->\n<!-- end -->", lambda _, n=number, r=rows: f"<!-- quiz {n} -->\n" + "\n".join(r) + "\n<!-- end -->", text
