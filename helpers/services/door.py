@@ -22,15 +22,16 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 if __name__ == "__main__":  # its own process needs nothing more of the course, and starts in a second
-    from small_models import Poet, figurines, opening_of
+    from small_models import Library, Poet, answer_in_json, figurines, opening_of
 else:
     from .. import CourseError, data_file
     from .keys import Key
-    from .small_models import FILES, Poet, figurines, opening_of
+    from .small_models import FILES, Library, Poet, answer_in_json, figurines, opening_of
 
 LIMITS = {"stand-in-text": (15, 500), "stand-in-picture": (10, 100), "stand-in-picture-free": (0, 0)}  # a minute, a day
 CAP, BODY, AT_ONCE = 20_000, 20 * 2**20, 16  # tokens and bytes of a request; requests at once
@@ -81,7 +82,8 @@ class Office:
     """What the door knows between requests: its key, limits, faults to come, and what it has counted."""
 
     def __init__(self):
-        self.lock, self.minute, self.revoked, self.poet, self.inside = threading.Lock(), 60.0, set(), Poet(), 0
+        self.lock, self.minute, self.revoked, self.inside = threading.Lock(), 60.0, set(), 0
+        self.poet, self.library, self.lies = Poet(), Library(), 0
         self.key, self.faults = "stand-in-" + secrets.token_urlsafe(24), collections.deque()
         self.obey(limits=LIMITS)
 
@@ -103,6 +105,7 @@ class Office:
                 self.buckets = {model: Bucket(rate) for model, (rate, _) in self.limits.items()}
                 self.today, self.requests, self.refused, self.first, self.last = collections.Counter(), 0, 0, 0.0, 0.0
             return {
+                "lies": self.lies,
                 "key": self.key,
                 "requests": self.requests,
                 "refused": self.refused,
@@ -165,7 +168,16 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing: what is asked stays between the two."""
 
     def do_GET(self):
-        self.respond(self.list_models)
+        self.respond(self.search if self.path.startswith("/search?") else self.list_models)
+
+    def search(self):
+        """The answer of a search engine, in the form of SearXNG's; it needs no key."""
+        asked = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query))
+        query, most = asked.get("q", ""), min(50, int(asked.get("most", "5")))
+        language = "zh" if asked.get("language", "en").startswith("zh") else "en"
+        with self.server.office.lock:
+            found = self.server.office.library.find(query, language, most)
+        self.send({"query": query, "results": found})
 
     def do_POST(self):
         self.respond(self.generate)
@@ -343,15 +355,36 @@ class Reply:
             self.png, said = figurines(prompt, pictures, seed)
             self.words, self.finish = [said], "STOP"
             return
+        if schema := settings.get("responseSchema"):
+            self.words, self.finish = [self.in_json(office, prompt, schema)], "STOP"
+            return
         most, opening = settings.get("maxOutputTokens", 20), opening_of(prompt, office.poet.number)
         every = list(office.poet.write(opening, settings.get("temperature", 0.8), seed))
         self.words, self.finish = every[:most], "STOP" if most >= len(every) else "MAX_TOKENS"
 
+    def in_json(self, office, prompt, schema):
+        """JSON as the schema wants it; or what a fault makes of it."""
+        fields = {name: str(about.get("type", "")).upper() for name, about in schema["properties"].items()}
+        answer, fault = answer_in_json(prompt, fields, self.fault == "liar"), self.fault
+        if fault == "liar" and "[999]" in answer.get("answer", ""):
+            with office.lock:
+                office.lies += 2
+        text = json.dumps(answer, ensure_ascii=False)
+        if fault == "prose":
+            return "Certainly! Here is what you asked for: " + text[:20]
+        return {
+            "half": text[: len(text) // 2],
+            "missing": "{}",
+            "wrong type": json.dumps(dict.fromkeys(fields, 7)),
+        }.get(fault, text)
+
     def usage(self):
+        """How many tokens went in and came out."""
+        out = len(self.words) if len(self.words) != 1 else max(1, len(self.words[0]) // 4)
         return {
             "promptTokenCount": self.tokens,
-            "candidatesTokenCount": len(self.words),
-            "totalTokenCount": self.tokens + len(self.words),
+            "candidatesTokenCount": out,
+            "totalTokenCount": self.tokens + out,
         }
 
     def whole(self):

@@ -1,18 +1,33 @@
-"""What answers behind the stand-in's door: a poet that has counted characters, and figurines with faces drawn beforehand.
+"""What answers behind the stand-in's door: a poet, figurines with faces drawn beforehand, a reader that quotes, a search.
 
 Plain numpy and Pillow, so that the door's process starts in a second.
 """
 
 import collections
 import io
+import json
 import random
 import re
 from pathlib import Path
 
 import numpy as np
 
+if "." in __name__:
+    from .search import Search, terms
+else:  # beside the door, in its process
+    from search import Search, terms
+
 DATA, FONT = Path(__file__).resolve().parents[2] / "data", "NotoSansCJKtc-subset.otf"
-FILES = ["tang_quatrains.tsv", "drawn_faces.npz", FONT]  # whose sums the notebook checks before the door opens
+FILES = [
+    "tang_quatrains.tsv",
+    "drawn_faces.npz",
+    FONT,
+    "course_passages.jsonl",
+]  # whose sums the notebook checks before the door opens
+COMMON = (
+    "the a an of to and in is it that what does say about how why do on for with are be this which from as not by or at"
+)
+STOP = frozenset(COMMON.split())  # words that no search is about
 LABELS = [r"glasses|眼鏡", r"long hair|長髮|長頭髮", r"\bhat\b|帽"]
 COLOURS = {"red|紅": "#D64545", "blue|藍": "#2F6FB5", "green|綠": "#3B9C6B", "yellow|黃": "#E8B93C", "purple|紫": "#8A5BB0",
            "pink|粉": "#E58FB1", "black|黑": "#3A3A44", "orange|橘": "#E07B39"}  # fmt: skip
@@ -119,3 +134,60 @@ def figurines(words, pictures, seed):
     stream = io.BytesIO()
     sheet.save(stream, "png")
     return stream.getvalue(), said
+
+
+class Library:
+    """The search engine behind the door, over the course's own pages: one index for each language, made when first needed."""
+
+    def __init__(self):
+        self.engines = {}
+
+    def find(self, query, language, most):
+        """The passages of one language that fit the query best."""
+        if language not in self.engines:
+            rows = map(json.loads, (DATA / FILES[3]).read_text(encoding="utf-8").splitlines())
+            self.engines[language] = Search([row for row in rows if row["language"] == language])
+        return self.engines[language].find(query, most)
+
+
+def sentences(text):
+    """The sentences of a text that are long enough to say something."""
+    return [s.strip() for s in re.split(r"(?<=[.!?]) +|(?<=[。！？])", text) if len(terms(s)) > 4]
+
+
+def answer_in_json(prompt, fields, liar=False):
+    """What a request for JSON with these fields gets: quotations of the prompt itself, chosen by the terms they share.
+
+    It writes nothing of its own. A `liar` adds a sentence that no source holds, and a number that no source has.
+    """
+    said = lambda name: (re.findall(rf"^{name}: (.*)$", prompt, re.MULTILINE) or [""])[-1]  # noqa: E731
+    listed, passages = (
+        re.findall(r"^- (.*)$", prompt, re.MULTILINE),
+        re.findall(r"^\[(\d+)\] (.*)$", prompt, re.MULTILINE),
+    )
+    wanted = [term for term in terms(said("Question") or said("Topic")) if term not in STOP]
+    answer = {name: [] if kind == "ARRAY" else "" for name, kind in fields.items()}
+    if "perspectives" in fields:
+        answer["perspectives"] = list(dict.fromkeys(listed))[: int(said("How many") or 3)]
+    if "question" in fields:
+        asked = set(terms(" ".join(listed) + said("Topic")))
+        new = [
+            term
+            for term in terms(f"{said('Perspective')} {said('Last answer')}")
+            if term not in asked | STOP and len(term) > 1
+        ]
+        answer["question"] = f"What about {' '.join(new[:2]) or 'this'} in {said('Topic')}?"
+    if "queries" in fields:
+        answer["queries"] = [" ".join(wanted), " ".join(wanted[:3])]
+    if "answer" in fields:
+        every = [(len(set(wanted) & set(terms(s))), -len(s), s, n) for n, text in passages for s in sentences(text)]
+        best = [f"{s} [{n}]" for _, _, s, n in sorted(every, reverse=True)[:3]]
+        if liar and best:
+            best += [
+                f"Experts of all countries agree on this without any doubt. [{passages[0][0]}]",
+                f"{best[0].rpartition(' ')[0]} [999]",
+            ]
+        answer["answer"] = " ".join(best)
+    if "outline" in fields:
+        answer["outline"] = listed
+    return answer

@@ -1,0 +1,271 @@
+"""Notebook 12's assistant: as many requests as the formula says, nothing lost, lies found, no key in what it writes."""
+
+import errno
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from notebook_code import run_cells
+from test_services_client import mutated
+
+from helpers import CourseError, data_file
+from helpers.services import search as search_module
+from helpers.services.keys import ServiceError, leaks
+from helpers.services.search import Search, terms
+from helpers.services.small_models import answer_in_json, sentences
+
+CELLS = (
+    ["imports", "open", "search-code", "store", "ask", "turn-code", "budget-code", "assistant-code", "section-code", "audit-code", "files-code"]
+)
+MANY = {"stand-in-text": (100_000, 100_000)}
+
+
+@pytest.fixture(scope="module")
+def page():
+    """The names of the page's cells, with a door whose minute is very short."""
+    names = run_cells(
+        "12",
+        *CELLS,
+        REPOSITORY="OWNER/REPOSITORY",
+        change=[("minute=3 if", "minute=0.01 if"), ("door = open_door(minute=3)", "door = open_door(minute=0.01)")],
+    )
+    yield names
+    names["door"].close()
+
+
+@pytest.fixture
+def ready(page):
+    page["client"].limiter, page["client"].budget = page["Limiter"](100_000), 10**6
+    page["door"].tell(limits=MANY, faults=[])
+    return page
+
+
+ORDER = {"topic": "mode collapse in GANs", "why": "curious", "goal": "a talk"}
+
+
+@pytest.mark.parametrize("perspectives, turns", [(0, 1), (1, 1), (3, 3), (2, 5), (6, 1)])
+@pytest.mark.parametrize("topic", ["mode collapse in GANs", "softmax 溫度"])
+def test_as_many_requests_as_the_formula_says(ready, tmp_path, perspectives, turns, topic):
+    result = ready["research"]({**ORDER, "topic": topic}, tmp_path, perspectives, turns)
+    assert (
+        ready["door"].tell()["requests"]
+        == ready["requests_needed"](perspectives, turns)
+        == len(ready["Store"](tmp_path).known)
+    )
+    assert len(result["sections"]) == perspectives + 1 and not ready["audit"](result["sections"], result["found"])
+    assert sum(1 for _ in ready["citations"](result["sections"])) >= perspectives
+
+
+def test_a_failure_at_any_request_loses_nothing(ready, tmp_path):
+    whole = ready["research"](ORDER, tmp_path / "whole" if (tmp_path / "whole").mkdir() is None else None, 1, 1)
+    needed = ready["requests_needed"](1, 1)
+    for fails_at in range(1, needed + 1):
+        folder = tmp_path / str(fails_at)
+        folder.mkdir()
+        ready["door"].tell(limits=MANY, faults=[""] * (fails_at - 1) + ["503"] * 5)
+        with pytest.raises(ServiceError):
+            ready["research"](ORDER, folder, 1, 1)
+        ready["door"].tell(limits=MANY, faults=[])
+        again = ready["research"](ORDER, folder, 1, 1)
+        assert again == whole and ready["door"].tell()["requests"] == needed - fails_at + 1
+    ready["door"].tell(limits=MANY, faults=[])
+    assert ready["research"](ORDER, folder, 1, 1) == whole and ready["door"].tell()["requests"] == 0
+
+
+def test_a_line_that_was_cut_off_is_asked_again(ready, tmp_path):
+    whole = ready["research"](ORDER, tmp_path, 1, 1)
+    path = tmp_path / "calls.jsonl"
+    text = path.read_text(encoding="utf-8")
+    for cut in (1, 2, 30, len(text) // 2):
+        path.write_text(text[:-cut], encoding="utf-8")
+        ready["door"].tell(limits=MANY)
+        assert ready["research"](ORDER, tmp_path, 1, 1) == whole
+        assert 1 <= ready["door"].tell()["requests"] <= 8
+
+
+def test_the_days_quota_ends_and_tomorrow_it_goes_on(ready, tmp_path):
+    ready["door"].tell(limits={"stand-in-text": (1000, 20)})
+    with pytest.raises(ServiceError) as caught:
+        ready["research"](ORDER, tmp_path)
+    assert caught.value.kind == "day" and len(ready["Store"](tmp_path).known) == 20
+    ready["door"].tell(limits={"stand-in-text": (1000, 22)})
+    ready["research"](ORDER, tmp_path)
+    assert ready["door"].tell()["requests"] == 22
+
+
+def test_two_assistants_in_one_folder_lose_nothing(ready, tmp_path):
+    results, errors = [], []
+
+    def work():
+        try:
+            results.append(ready["research"](ORDER, tmp_path, 1, 2))
+        except Exception as error:
+            errors.append(error)
+
+    both = [threading.Thread(target=work) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert not errors and results[0] == results[1]
+    assert len(ready["Store"](tmp_path).known) == ready["requests_needed"](1, 2)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_full_disk_and_a_folder_that_cannot_be_written_are_a_sentence(ready, tmp_path, monkeypatch, number):
+    store = ready["Store"](tmp_path)
+    store.keep("a", "p", {"x": 1})
+
+    def no(*args, **kwargs):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "open", no)
+    with pytest.raises(CourseError, match="could not be kept"):
+        store.keep("b", "p", {"x": 2})
+    monkeypatch.undo()
+    assert list(ready["Store"](tmp_path).known) == ["a"]
+
+
+@pytest.mark.parametrize("fault", ["prose", "half", "missing", "wrong type"])
+def test_an_answer_that_is_no_json_gets_one_more_try_and_a_sentence(ready, tmp_path, fault):
+    store, prompt = ready["Store"](tmp_path), "Topic: x\nAsk the next question."
+    ready["door"].tell(limits=MANY, faults=[fault])
+    assert ready["ask_json"](store, prompt, question=str)["question"]
+    ready["door"].tell(limits=MANY, faults=[fault, fault])
+    with pytest.raises(CourseError, match="Asked twice for JSON with question"):
+        ready["ask_json"](store, prompt + "!", question=str)
+    assert ready["door"].tell()["requests"] == 2 and len(store.known) == 1
+
+
+def test_every_planted_lie_in_the_article_is_found(ready, tmp_path):
+    ready["door"].tell(limits=MANY, faults=["liar"] * 100)
+    result = ready["research"](ORDER, tmp_path)
+    bad = ready["audit"](result["sections"], result["found"])
+    assert len(bad) == 2 * len(result["sections"]) and {why for *_, why in bad} == {
+        "there is no such source",
+        "the source does not say this",
+    }
+
+
+def test_an_audit_finds_what_it_says_and_not_what_it_cannot(ready):
+    found = {("u", "One true sentence stands here. And another one."): 1, ("v", "Something else."): 2}
+    audit = ready["audit"]
+    assert audit([("h", "One true sentence stands here. [1]")], found) == []
+    assert [why for *_, why in audit([("h", "One true sentence stands here. [2] Nothing. [7]")], found)] == [
+        "the source does not say this",
+        "there is no such source",
+    ]
+    assert audit([("h", "Something else. [2]")], found) == [], "whether it supports the claim is not seen"
+
+
+def test_six_files_without_a_key(ready, tmp_path):
+    result = ready["research"](ORDER, tmp_path, 1, 1)
+    packed = ready["write_files"](ORDER, result, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "article.md",
+        "calls.jsonl",
+        "conversation_log.json",
+        "outline.txt",
+        "settings.json",
+        "sources.json",
+    ]
+    assert leaks(ready["client"].key, tmp_path, packed) == []
+    sources = json.loads((tmp_path / "sources.json").read_text(encoding="utf-8"))
+    assert [s["number"] for s in sources] == list(range(1, len(sources) + 1)) and "stand-in" in (
+        tmp_path / "article.md"
+    ).read_text(encoding="utf-8")
+
+
+BAD = ["", "  ", "../", "a/b", "..", "x" * 300, "a\nb", "a\x07b", 'what "is"', "C:\\x", "<script>", "???", "\u200b"]
+
+
+def test_a_hostile_topic_is_one_sentence():
+    names = run_cells("12", "imports", "budget-code")
+    names["live"] = lambda *_, **__: None
+    names = run_cells("12", "order-live", **{n: v for n, v in names.items() if n != "__builtins__"})
+    for topic in BAD:
+        with pytest.raises(CourseError) as caught:
+            names["take_order"](topic, "why", "goal")
+        assert "\n" not in str(caught.value)
+    for topic in ("模式崩潰", "mode collapse", "GAN 是什麼？".replace("？", "")):
+        assert (
+            names["take_order"](topic, "為什麼", "報告").startswith(f"Ordered: {topic}")
+            and names["order"]["topic"] == topic
+        )
+    with pytest.raises(CourseError, match="why: write"):
+        names["take_order"]("fine", "", "goal")
+
+
+def test_hostile_queries_find_something_or_nothing(ready):
+    for query in ("", "'; DROP TABLE", "a AND (b", "%00&language=zh", "明" * 3000, "x" * 20000, "\u202e"):
+        assert isinstance(ready["look_up"](query), list)
+
+
+# ---- the search engine and the reader
+
+PASSAGES = [
+    {"url": str(n), "title": "", "content": text}
+    for n, text in enumerate(
+        [
+            "the cat sat",
+            "the dog sat sat",
+            "明月光照",
+            "cat cat cat and much more about many other things of the world",
+            "低頭思故鄉",
+        ]
+    )
+]
+
+
+def test_words_and_pairs():
+    assert (
+        terms("The Cat-2, 明月光!") == ["the", "cat", "2", "明月", "月光"] and terms("月") == ["月"] and terms("") == []
+    )
+
+
+def test_bm25_by_hand():
+    engine = Search(PASSAGES)
+    assert [hit["url"] for hit in engine.find("cat")][:2] == ["0", "3"] and [
+        hit["url"] for hit in engine.find("明月")
+    ] == ["2"]
+    assert engine.find("nothing here") == [] and engine.find("月亮") == [] and len(engine.find("the sat cat", 2)) == 2
+    rare, common = engine.find("dog")[0]["score"], engine.find("the")[0]["score"]
+    assert rare > common
+    import math
+
+    mean = sum(len(terms(p["content"])) for p in PASSAGES) / 5
+    by_hand = math.log(1 + 4.5 / 1.5) * 1 * 2.5 / (1 + 1.5 * (0.25 + 0.75 * 4 / mean))
+    assert rare == round(by_hand, 3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("len(self.passages) - len(places)", "len(places)"),
+        ("* count *", "*"),
+        ("b + b * bag", "b - b * bag"),
+        ("-pair[1]", "pair[1]"),
+    ],
+)
+def test_a_search_with_a_fault_ranks_otherwise(change):
+    queries = ["cat", "sat", "dog the", "the cat sat world"]
+    ranks = lambda engine: [[(h["url"], h["score"]) for h in engine.find(q)] for q in queries]  # noqa: E731
+    assert ranks(mutated(search_module, change).Search(PASSAGES)) != ranks(Search(PASSAGES))
+
+
+def test_the_passages_are_the_courses_own_in_both_languages():
+    rows = [json.loads(line) for line in data_file("course_passages.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 1319 and {tuple(row) for row in rows} == {("url", "title", "content", "language")}
+    assert all(("zh-TW" in row["url"]) == (row["language"] == "zh") and row["content"].strip() for row in rows)
+
+
+def test_the_reader_quotes_and_writes_nothing():
+    prompt = "Topic: cats\nQuestion: where did the black cat sit\n[3] The black cat did sit on the warm mat. Rain fell on all the roofs.\n[9] A cat is a cat."
+    answer = answer_in_json(prompt, {"answer": "STRING"})["answer"]
+    assert answer.startswith("The black cat did sit on the warm mat. [3]")
+    for sentence in sentences("The black cat did sit on the warm mat. Rain fell on all the roofs."):
+        assert sentence in prompt
+    assert answer_in_json("How many: 2\n- a\n- b\n- a\n- c", {"perspectives": "ARRAY"}) == {"perspectives": ["a", "b"]}
+    assert answer_in_json("nothing", {"other": "STRING", "list": "ARRAY"}) == {"other": "", "list": []}
