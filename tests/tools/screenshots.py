@@ -27,6 +27,7 @@ BEST = {
     "09": "typed-live",
     "10": "horse-live",
     "11": "figurine-ask",
+    "12": "budget-live",
 }
 FIRST = {"05": "play"}  # a button to press before, to the end of its film
 FIGURE = """id => jupyterapp.shell.currentWidget.content.widgets.find(cell => cell.model.id === id).node

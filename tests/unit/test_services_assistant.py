@@ -16,9 +16,19 @@ from helpers.services.keys import ServiceError, leaks
 from helpers.services.search import Search, terms
 from helpers.services.small_models import answer_in_json, sentences
 
-CELLS = (
-    ["imports", "open", "search-code", "store", "ask", "turn-code", "budget-code", "assistant-code", "section-code", "audit-code", "files-code"]
-)
+CELLS = [
+    "imports",
+    "open",
+    "search-code",
+    "store",
+    "ask",
+    "turn-code",
+    "budget-code",
+    "assistant-code",
+    "section-code",
+    "audit-code",
+    "files-code",
+]
 MANY = {"stand-in-text": (100_000, 100_000)}
 
 
@@ -37,7 +47,8 @@ def page():
 
 @pytest.fixture
 def ready(page):
-    page["client"].limiter, page["client"].budget = page["Limiter"](100_000), 10**6
+    for service in (page["client"], page["practice"]):
+        service.limiter, service.budget = page["Limiter"](100_000), 10**6
     page["door"].tell(limits=MANY, faults=[])
     return page
 
