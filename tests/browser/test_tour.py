@@ -26,9 +26,9 @@ ENTRIES = {
     "Write in sans:": ("貓天", "hello"),
     "Your guess:": ("０.５，０.３、0.2", "0.7, 0.7, 0"),
     "Characters:": ("貓 妳 水", "hello"),
-    "Topic:": ("softmax temperature", "../"),
-    "Why do you want to know?": ("an exam", " "),
-    "What is it for?": ("a talk", " "),
+    "Topic:": ("mode collapse in GANs", "../"),
+    "Why do you want to know?": ("my drawings all look the same", " "),
+    "What is it for?": ("a page for my classmates", " "),
     "Ask for:": ("春風", " "),
     "Your figurine:": ("with glasses, in green, named 「小華」", " "),
 }
