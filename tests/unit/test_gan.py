@@ -279,3 +279,35 @@ def test_the_stored_table_was_made_with_the_settings_of_the_page():
 @pytest.mark.weekly
 def test_one_row_of_the_stored_table_trained_again():
     assert abs(school(seed=1) - stored()["values"]["1"][0]) < 0.1
+
+
+def test_the_quizs_pushes_are_the_slopes_of_both_losses():
+    page = run_cells("05", "quiz-pushes", torch=torch, F=F)
+    for answer in (0.1, 0.0001):
+        assert page["push_of"](page["saturating_of"], answer) == pytest.approx(answer, rel=1e-6)
+        assert page["push_of"](page["other_of"], answer) == pytest.approx(1 - answer, rel=1e-6)
+
+
+def stills(change=()):
+    """The check of the four stills, with 16 games as the page tells of them."""
+    noise = torch.randn(16, 801, generator=torch.Generator().manual_seed(0)).numpy()
+
+    def told(middle, width, real, drawn):
+        return middle + width * noise, None, np.full(16, real), np.full(16, drawn)
+
+    four = {
+        "(a)": told(-0.5, 0.05, 0.49, 0.49),
+        "(b)": told(-0.5, 0.05, 0.71, 0.27),
+        "(c)": told(2.0, 0.1, 0.71, 0.78),
+        "(d)": told(1.0, 0.45, 0.5, 0.5),
+    }
+    four.update(change)
+    run_cells("05", "stills-check", np=np, check=helpers.check, stills=four)
+
+
+def test_the_four_stills_are_checked():
+    stills()
+    wide = 10 * np.random.default_rng(0).normal(size=(16, 801))
+    for name, sent in [("(b)", np.full((16, 801), -0.5)), ("(c)", wide), ("(d)", np.full((16, 801), 3.0))]:
+        with pytest.raises(CourseError):
+            stills({name: (sent, None, np.full(16, 0.5), np.full(16, 0.5))})

@@ -40,7 +40,7 @@ def test_marks():
     assert "2. ✗ read “A third choice” again" in mark_quiz({"a": "?", "b": "24", "c": "?"}, facts)
 
 
-PAGES = ["00", "01", "02", "03", "04"]
+PAGES = ["00", "01", "02", "03", "04", "05"]
 
 
 @pytest.mark.parametrize("notebook", PAGES)
