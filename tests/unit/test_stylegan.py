@@ -14,7 +14,7 @@ import helpers
 from helpers import CourseError, data_file, load_results
 from helpers.core.batch import Named
 
-NAMES = {"np": np, "torch": torch, "nn": nn, "F": F, "plt": plt, "time": time}
+NAMES = {"np": np, "torch": torch, "nn": nn, "F": F, "plt": plt, "time": time, "device": torch.device("cpu")}
 NAMES |= {name: getattr(helpers, name) for name in helpers.__all__}
 QUIET = {"print": lambda *a, **k: None}
 NETS = [
