@@ -1,6 +1,7 @@
 """What long experiments leave behind: tables in data/results/, trained weights in data/weights/.
 
 `COURSE_BUDGET=full python3 tests/tools/execute.py 04` makes a notebook's anew; otherwise the notebook reads them.
+With `COURSE_ONLY=09_heads` before it, only the file of that name is made.
 Weights are safetensors files in half precision: names, shapes and plain numbers, so reading one runs no code.
 
 >>> save_weights("08_faces", {"G": generator}, SETTINGS)
@@ -21,9 +22,14 @@ from .page import CourseError
 Nets = nn.Module | dict[str, nn.Module]
 
 
-def full_budget() -> bool:
-    """Whether the long experiments are to be run now (COURSE_BUDGET=full), instead of read."""
-    return os.environ.get("COURSE_BUDGET") == "full"
+def full_budget(name: str | None = None) -> bool:
+    """Whether the long experiments are to be run now (COURSE_BUDGET=full), instead of read.
+
+    Parameters
+    ----------
+    name : str, optional, the file that one of them makes: with COURSE_ONLY=name, that one alone is to be run
+    """
+    return os.environ.get("COURSE_BUDGET") == "full" and os.environ.get("COURSE_ONLY") in (None, name)
 
 
 def save_results(name: str, settings: dict, values: object, seconds: float) -> None:

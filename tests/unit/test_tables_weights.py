@@ -143,7 +143,10 @@ def test_a_changed_table_is_refused(data_folder):
 
 
 def test_the_budget_is_asked_of_the_environment(monkeypatch):
-    monkeypatch.delenv("COURSE_BUDGET", raising=False)
+    for name in ("COURSE_BUDGET", "COURSE_ONLY"):
+        monkeypatch.delenv(name, raising=False)
     assert not full_budget()
     monkeypatch.setenv("COURSE_BUDGET", "full")
-    assert full_budget()
+    assert full_budget() and full_budget("09_heads")
+    monkeypatch.setenv("COURSE_ONLY", "09_heads")
+    assert full_budget("09_heads") and not full_budget("09_streets") and not full_budget()
