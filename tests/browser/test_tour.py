@@ -149,9 +149,9 @@ def test_the_game_steps_and_plays(lab, number):
 
 @tours("09")
 def test_the_canvas_is_really_drawn_on(lab, number):
-    """A closed line drawn with the mouse reaches Python, which draws an animal from it; the pad can be cleared."""
+    """A line drawn with the mouse reaches Python, which draws portraits from it; the pad can be cleared."""
     page = lab.open(number)
-    panel = Panel(page.locator(".course-live").filter(has=page.locator("canvas")))
+    panel = Panel(page.locator(".course-live").filter(has=page.locator("canvas")).first)
     pad = panel.box.locator("canvas")
     pad.scroll_into_view_if_needed()
     empty, frame = panel.look(), pad.bounding_box()
@@ -163,7 +163,7 @@ def test_the_canvas_is_really_drawn_on(lab, number):
         page.mouse.move(*place, steps=12)
     page.mouse.up()
     drawn = panel.changed(empty)
-    assert "49 points" in drawn["words"] and "outline" in drawn["words"]
+    assert "49 points" in drawn["words"] and "pixels of line" in drawn["words"]
     first = [int(number) for number in panel.box.locator("textarea").input_value().split()[0].split(",")]
     assert abs(first[0] - 20) <= 2 and abs(first[1] - 30) <= 2, "where the pen was set down"
     assert pad.evaluate("pad => pad.getContext('2d').getImageData(128, 77, 1, 1).data[3]") > 0, "the line is seen"

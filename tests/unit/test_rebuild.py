@@ -15,7 +15,7 @@ import pytest
 from common import ROOT
 from PIL import Image, ImageFont
 
-from data.rebuild import command, comparing, faces, glyphs, judges, packages, pictures, poems
+from data.rebuild import command, comparing, faces, glyphs, heads, judges, packages, pictures, poems, towns
 from data.rebuild.digit_judge import SETTINGS
 from helpers import CourseError, data_file, digit_judge
 from helpers import data as data_module
@@ -212,6 +212,28 @@ def test_faces_lose_their_alpha_and_get_three_labels(tmp_path):
         assert (out["images"] == pixels[..., :3]).all()
         labels = [out[name].tolist() for name in ("glasses", "long_hair", "hat")]
         assert labels == [[0, 1, 0], [1, 0, 0], [1, 0, 0]] and out["hat"].dtype == np.uint8
+
+
+def test_a_head_is_reduced_and_its_sketch_comes_from_the_plain_one(tmp_path):
+    drawn, plain = np.zeros((2, 2, 144, 144, 4), np.uint8)
+    drawn[:, :72] = 255
+    plain[0, :, 72:] = 90  # one edge, from top to bottom
+    put(tmp_path / "heads.bin", drawn.tobytes())
+    put(tmp_path / "plain.bin", plain.tobytes())
+    heads.pack(tmp_path, tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz") as out:
+        assert (out["images"][:, :24] == 31).all() and not out["images"][:, 24:].any()
+        lines = np.unpackbits(out["sketches"], axis=-1)
+    assert lines.shape == (2, 48, 48) and lines[0, :, 24].all() and lines[0].sum() == 48 and not lines[1].any()
+
+
+def test_a_town_is_seeded_and_its_photo_says_more_than_its_map():
+    kinds, photo = towns.town(3, side=96)
+    again = towns.town(3, side=96)
+    assert (kinds == again[0]).all() and (photo == again[1]).all() and (kinds != towns.town(4, side=96)[0]).any()
+    assert kinds.shape == (96, 96) and photo.shape == (96, 96, 3) and photo.min() >= 0 and photo.max() <= 1
+    assert set(np.unique(kinds)) <= set(range(6)) and (kinds == towns.HOUSE).mean() > 0.03
+    assert photo[kinds == towns.HOUSE].std(axis=0).min() > 0.08, "roofs of many colours"
 
 
 def test_the_list_of_characters_is_that_of_the_file_and_is_checked():
