@@ -14,7 +14,7 @@ from pathlib import Path
 
 from helpers import CourseError, data
 
-from . import comparing, drawn_faces, faces, glyphs, heads, judges, pictures, poems, towns
+from . import comparing, drawn_faces, faces, glyphs, heads, judges, partners, pictures, poems, towns
 from .packages import fetch
 
 # How each file is made: `get` fetches packages and returns the folder they lie in, `to` is the path to write.
@@ -32,6 +32,9 @@ RECIPES = {
         get("@dicebear/toon-head", "@dicebear/core", "@resvg/resvg-js"), to
     ),
     "towns_192.npz": lambda get, to: towns.towns(to),
+    "partners_32.npz": lambda get, to: partners.partners(
+        get("@dicebear/toon-head", "@dicebear/core", "@resvg/resvg-js"), to
+    ),
     "face_judge.npz": lambda get, to: judges.train("face_judge.npz", to),
     "drawn_faces.npz": lambda get, to: drawn_faces.draw(to),
     "glyph_pairs_32.npz": lambda get, to: glyphs.glyphs(

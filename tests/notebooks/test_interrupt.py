@@ -48,7 +48,7 @@ BEFORE = ["setup", "imports", "centres", "data-run", "counter-code", "loss-class
 OTHERS = {  # the cells that are needed, the last one trains; the name of its number of rounds; its games
     "09": ("setup imports glyphs glyphs-figure measure unet inner critic losses-code game-code make-lesson race-figure race-run",
            "LIVE_STEPS", "race"),
-    "10": ("setup imports exact losses-code maps-code toy-game toy-run", "TOY_STEPS", "toys"),
+    "10": ("setup imports exact losses-code g-loss-code toy-game toy-run", "TOY_STEPS", "toys"),
 }  # fmt: skip
 
 
