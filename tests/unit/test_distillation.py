@@ -273,10 +273,10 @@ def test_one_cell_of_the_stored_table_is_recomputed():
     teachers = names["errors_on"](masters, "teacher", room["test"])
     assert teachers.mean() == pytest.approx(np.mean(table["values"]["mnist"]["teachers"][:2]), abs=0.006)
     made = names["long_training"](room, told, 32, names["SETTINGS"]["rate"], seeds=2)
-    for part, reach in (("choose", 0.018), ("test", 0.012)):  # on 1,000 pictures and on 2,000
+    for part, reach in (("choose", 0.018), ("test", 0.012)):  # on 1,000 pictures and on 2,000; two other draws
         again = np.array(made[part]).mean(1)
         before = np.array(table["values"]["mnist"]["32"][part])[:, :2].mean(1)
-        assert np.abs(again - before).max() < reach and abs(again.mean() - before.mean()) < 0.005
+        assert np.abs(again - before).max() < reach and abs(again.mean() - before.mean()) < 0.008
     hard, soft = (table["settings"]["arms"].index(arm) for arm in ("hard labels", "soft, T = 4"))
     assert again[hard] - again[soft] > 0.003, "arms that changed places would not pass"
 
