@@ -267,16 +267,16 @@ def test_one_cell_of_the_stored_table_is_recomputed():
     names = run_cells("04", *cells, **names)
     assert table["settings"] == names["SETTINGS"]
     room = names["classroom"]("mnist", chooser=1000)
-    masters = names["teach"](room, seeds=2)
+    masters = names["teach"](room, seeds=4)
     masters.train(until=1500)
     told = names["scores_of"](masters, "teacher", room["train"][0]).transpose(0, 1).contiguous()
     teachers = names["errors_on"](masters, "teacher", room["test"])
-    assert teachers.mean() == pytest.approx(np.mean(table["values"]["mnist"]["teachers"][:2]), abs=0.006)
-    made = names["long_training"](room, told, 32, names["SETTINGS"]["rate"], seeds=2)
-    for part, reach in (("choose", 0.018), ("test", 0.012)):  # on 1,000 pictures and on 2,000; two other draws
+    assert teachers.mean() == pytest.approx(np.mean(table["values"]["mnist"]["teachers"][:4]), abs=0.006)
+    made = names["long_training"](room, told, 32, names["SETTINGS"]["rate"], seeds=4)
+    for part, reach in (("choose", 0.018), ("test", 0.012)):  # on 1,000 pictures and on 2,000; four other draws
         again = np.array(made[part]).mean(1)
-        before = np.array(table["values"]["mnist"]["32"][part])[:, :2].mean(1)
-        assert np.abs(again - before).max() < reach and abs(again.mean() - before.mean()) < 0.008
+        before = np.array(table["values"]["mnist"]["32"][part])[:, :4].mean(1)
+        assert np.abs(again - before).max() < reach and abs(again.mean() - before.mean()) < 0.005
     hard, soft = (table["settings"]["arms"].index(arm) for arm in ("hard labels", "soft, T = 4"))
     assert again[hard] - again[soft] > 0.003, "arms that changed places would not pass"
 
