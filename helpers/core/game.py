@@ -93,6 +93,7 @@ class Player:
         )
         self.repeats = whole(f"Player {name!r} received repeats={repeats}, which", repeats, 1)
         self.clip = None if clip is None else number(f"The clip of {name!r}", clip, 1e-12)
+        betas = list(betas) if isinstance(betas, Iterable) else [betas]
         self.betas = tuple(number(f"Each of Adam's two betas of {name!r}", beta, 0, 1 - 1e-9) for beta in betas)
         if not callable(loss):
             raise CourseError(f"Player {name!r} needs a function as its loss; it received {loss!r}.")
@@ -196,6 +197,8 @@ class Members:
         hits = np.ones(len(self), dtype=bool)
         for name, value in wanted.items():
             column = self.column(name)
+            if np.ndim(value):
+                raise CourseError(f"where compares {name!r} with one number; it received {value!r}.")
             same = column == value
             hits &= same if same.any() or column.dtype.kind != "f" else np.isclose(column, value, rtol=1e-6, atol=1e-12)
         if not hits.any():
@@ -269,6 +272,8 @@ class Game:
         if isinstance(members, (list, tuple, range, np.ndarray)):
             raise CourseError(f"members is a number or a sweep; for these seeds write sweep(seed={members!r}).")
         self.members = members if isinstance(members, Members) else sweep(seed=range(whole("members", members, 1)))
+        if not isinstance(average or {}, Mapping):
+            raise CourseError(f"average maps a network's name to its decay, such as {{'G': 0.99}}; it is {average!r}.")
         self.device, self.averages, self.bf16 = _device(device), dict(average or {}), bool(bf16)
         if bf16 and not has_fast_bf16(self.device):
             raise CourseError(
