@@ -23,6 +23,7 @@ from .keys import Key, ServiceError, find_key, leaks
 
 GOOGLE = "https://generativelanguage.googleapis.com"
 MODELS = {"text": "gemini-flash-lite-latest", "picture": "gemini-nano-banana-2.1"}  # Google's, November 2026
+REPEATED = "What the service sent repeats your key, and is not shown."
 LARGEST = 20 * 2**20  # bytes of a request, as Google allows; and of an answer, three times that
 
 
@@ -148,35 +149,47 @@ class Client:
         budget: int = 1000,
         timeout: float = 60.0,
     ):
-        self.url, self.key, self.text, self.picture = urllib.parse.urlsplit(url), key, text, picture
+        self.url, self.key, self.text, self.picture = urllib.parse.urlsplit(url), None, text, picture
+        self.key = key if isinstance(key, Key) else Key(key)
         self.limiter, self.budget, self.timeout = limiter or Limiter(10_000), budget, timeout
 
     def models(self) -> list[str]:
         """The names of the service's models."""
         with self._open("GET", "/v1beta/models") as answer:
-            return [model["name"].removeprefix("models/") for model in _load(answer.read(LARGEST)).get("models", [])]
+            models = _load(answer.read(LARGEST)).get("models", [])
+            return [self._hide(model["name"].removeprefix("models/")) for model in models]
 
     def ask(self, prompt: str, *pictures: bytes, draw: bool = False, model: str | None = None, **settings) -> Answer:
         """Ask for text, or with `draw` for a picture; settings are the API's own: temperature, maxOutputTokens, seed."""
         path = self._path(model, draw, "generateContent")
         with self._open("POST", path, *self._body(prompt, pictures, settings), draw) as answer:
-            return read(_load(answer.read(3 * LARGEST)), draw)
+            found = read(_load(answer.read(3 * LARGEST)), draw)
+            return Answer(*(self._hide(part) if isinstance(part, str) else part for part in found))
 
     def stream(self, prompt: str, model: str | None = None, **settings) -> Iterator[str]:
         """The pieces of a text, each as soon as it comes."""
         path = self._path(model, False, "streamGenerateContent?alt=sse")
         with self._open("POST", path, *self._body(prompt, (), settings)) as answer:
-            finish = ""
+            finish, last = "", ""
             for line in answer:
                 if line.startswith(b"data: "):
                     piece = read(_load(line[6:]))
                     finish = piece.finish
+                    if self._hide(last + piece.text) == REPEATED:
+                        yield REPEATED
+                        return
+                    last = (last + piece.text)[-11:]
                     yield piece.text
             if not finish:  # a stream that breaks off ends as quietly as one that is complete
                 raise ConnectionError
 
+    def _hide(self, text):
+        return REPEATED if leaks(self.key, text.encode(errors="replace")) else text
+
     def _path(self, model, draw, verb):
         model = model or (self.picture if draw else self.text)
+        if leaks(self.key, str(model).encode(errors="replace")):
+            raise ServiceError("key", "Your key stands where the model's name belongs. It was not sent: take it out.")
         return f"/v1beta/models/{urllib.parse.quote(str(model), safe='')}:{verb}"
 
     def _body(self, prompt, pictures, settings):
@@ -189,8 +202,8 @@ class Client:
             ) from None
         if empty:
             raise ServiceError("request", "The prompt is empty: write what you want.")
-        if leaks(self.key, prompt):
-            raise ServiceError("key", "Your key stands in the prompt. It was not sent: take it out.")
+        if leaks(self.key, prompt.encode(), json.dumps(settings, default=str).encode()):
+            raise ServiceError("key", "Your key stands in the prompt or a setting. It was not sent: take it out.")
         parts = [{"text": prompt}]
         for picture in pictures:
             kinds = [("image/png", b"\x89PNG\r\n"), ("image/jpeg", b"\xff\xd8\xff")]
@@ -236,7 +249,7 @@ class Client:
                     raise ServiceError(*understand(answer.status, answer.read(LARGEST)))
                 yield answer
             except ServiceError as error:  # a careless service may have sent the key back
-                failed = ServiceError(error.kind, str(error).replace(self.key.reveal(), "(your key)"), error.wait)
+                failed = ServiceError(error.kind, self._hide(str(error)), error.wait)
             except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
                 why = (
                     f"No answer within {self.timeout:g} s"

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import os
 import zipfile
 from pathlib import Path
@@ -78,18 +79,46 @@ def find_key(name: str = "GEMINI_API_KEY") -> Key:
 
 
 def leaks(key: Key, *places: str | bytes | Path) -> list[str]:
-    """Where 12 characters of the key in a row stand, plain or in base64: texts, bytes, files, folders, zips. [] is good."""
+    """Where 12 characters of the key in a row stand, plain or in base64: texts, bytes, files, folders, zips. [] is good.
+
+    Names count, too, and zips in zips; what cannot be opened is named with a note. Raises ServiceError for no place.
+    """
     secret = key.reveal().encode()
     coded = [base64.b64encode(b" " * n + secret)[4 if n else 0 : -4] for n in range(3)]
     pieces = {word[i : i + 12] for word in (secret, *coded) for i in range(len(word) - 11)}
+    holds = lambda data: any(piece in data for piece in pieces)  # noqa: E731
+    shown = lambda name: "/".join("(a name with the key)" if holds(n.encode()) else n for n in name.split("/"))  # noqa: E731
+
+    def hunt(name, load, depth=0):
+        try:
+            data = load()
+            if holds(data.replace(b"\0", b"")) or holds(os.fsencode(name)):  # UTF-16 puts a zero beside each letter
+                yield shown(name)
+            stream = io.BytesIO(data)
+            if data.startswith(b"PK\3\4") or zipfile.is_zipfile(stream):
+                with zipfile.ZipFile(stream) as packed:
+                    if depth > 4:
+                        raise zipfile.BadZipFile
+                    for inner in packed.namelist():
+                        yield from hunt(f"{name}/{inner}", lambda inner=inner: packed.read(inner), depth + 1)
+        except Exception:  # a password, damage, no permission: the others are searched all the same
+            yield f"{shown(name)} (could not be opened: look yourself)"
+
     found = []
     for number, place in enumerate(places, 1):
-        texts = {f"text {number}": place.encode(errors="replace") if isinstance(place, str) else place}
-        if isinstance(place, Path):
-            files = [path for path in (place.rglob("*") if place.is_dir() else [place]) if path.is_file()]
-            texts = {path.name: path.read_bytes() for path in sorted(files)}
-            for path in filter(zipfile.is_zipfile, files):
-                with zipfile.ZipFile(path) as packed:
-                    texts |= {f"{path.name}/{inner}": packed.read(inner) for inner in packed.namelist()}
-        found += [name for name, text in texts.items() if any(piece in text for piece in pieces)]
+        if not isinstance(place, str | bytes | Path):
+            raise ServiceError("request", f"A {type(place).__name__} is no text, bytes or Path: give them one by one.")
+        if isinstance(place, Path) and not place.exists():
+            raise ServiceError("request", f"There is nothing at Path({shown(place.as_posix())!r}): look at the name.")
+        if isinstance(place, str) and len(place) < 256 and "\n" not in place and os.path.exists(place):
+            raise ServiceError(
+                "request", f"This text names a file or folder: write Path({shown(place)!r}) to search it."
+            )
+        if not isinstance(place, Path):
+            data = place.encode(errors="replace") if isinstance(place, str) else place
+            found += [f"text {number}"] if holds(data.replace(b"\0", b"")) else []
+            continue
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            name = path.relative_to(place).as_posix() if path != place else path.name
+            found += hunt(name, path.read_bytes if path.is_file() else bytes)
     return found

@@ -146,6 +146,48 @@ def test_a_key_in_the_prompt_is_not_sent(client, door):
     assert door.tell()["requests"] == before
 
 
+def test_a_key_in_a_setting_or_the_models_name_is_not_sent(client, door):
+    before, key = door.tell()["requests"], client.key.reveal()
+    for call in (
+        lambda: client.ask("hi", model=key),
+        lambda: client.ask("hi", stopSequences=[key]),
+        lambda: list(client.stream("hi", model=key)),
+        lambda: list(client.stream(f"hi {key[3:20]}")),
+    ):
+        no = refusal(call)
+        assert no.kind == "key" and key not in str(no)
+    assert door.tell()["requests"] == before
+
+
+def test_a_key_given_as_text_is_hidden():
+    client = Client("http://127.0.0.1:1", "AIza-not-a-key-0123456789", "m")
+    assert isinstance(client.key, Key) and "not-a-key" not in repr(vars(client))
+
+
+def test_an_answer_that_repeats_the_key_is_not_shown(client, monkeypatch):
+    key = client.key.reveal()
+
+    def said(text):
+        parts = [{"text": text}]
+        return {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}], "modelVersion": text}
+
+    for text in (f"you are {key}!", key[2:20]):
+        monkeypatch.setattr(module, "_load", lambda _, text=text: said(text))
+        answer = client.ask("明月")
+        assert answer.text == answer.model == module.REPEATED and answer.finish == "STOP"
+        pieces = list(client.stream("明月"))
+        assert pieces == [module.REPEATED]
+    letters = iter(["ab ", *(key[n : n + 5] for n in range(0, len(key), 5)), *["end"] * 99])
+    monkeypatch.setattr(module, "_load", lambda _: said(next(letters)))
+    told = "".join(client.stream("明月"))
+    assert key[:12] not in told and told.startswith("ab ") and told.endswith(module.REPEATED)
+    monkeypatch.setattr(module, "_load", lambda _: {"promptFeedback": {"blockReason": key[4:]}})
+    no = refusal(lambda: client.ask("明月"))
+    assert no.kind == "refused" and str(no) == module.REPEATED
+    monkeypatch.setattr(module, "_load", lambda _: {"models": [{"name": f"models/{key}"}]})
+    assert client.models() == [module.REPEATED]
+
+
 def test_a_line_that_nobody_answers(door):
     nobody = Client("http://127.0.0.1:1", door.key, "m", "p")
     assert refusal(lambda: nobody.ask("x")).kind == "busy"

@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import io
 import json
 import pickle
 import sys
@@ -9,6 +10,7 @@ import traceback
 import types
 import urllib.parse
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -79,8 +81,63 @@ def test_every_planted_leak_is_found_and_nothing_else(tmp_path):
     with zipfile.ZipFile(tmp_path / "c.zip", "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("log/run.json", SECRET * 3)
         packed.writestr("fine.txt", "x")
-    assert sorted(leaks(key, tmp_path)) == ["a.txt", "b.bin", "c.zip/log/run.json"]
+    assert sorted(leaks(key, tmp_path)) == ["b.bin", "c.zip/log/run.json", "deep/er/a.txt"]
     assert leaks(key, tmp_path / "clean.txt") == [] and leaks(key, tmp_path / "b.bin") == ["b.bin"]
+
+
+def test_two_files_of_one_name_are_two(tmp_path):
+    for folder, text in (("a", SECRET), ("b", "nothing"), ("c", SECRET)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "run.json").write_text(text)
+    assert leaks(Key(SECRET), tmp_path) == ["a/run.json", "c/run.json"]
+
+
+def test_what_cannot_be_searched_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hand_in").mkdir()
+    (tmp_path / "hand_in" / "x.txt").write_text(SECRET)
+    bad = [Path("not-there"), "hand_in", "hand_in/x.txt", [Path("hand_in")], None, 12, tmp_path / SECRET]
+    for place in bad:
+        with pytest.raises(ServiceError) as caught:
+            leaks(Key(SECRET), place)
+        assert caught.value.kind == "request" and "\n" not in str(caught.value) and SECRET not in str(caught.value)
+    assert leaks(Key(SECRET), Path("hand_in")) == ["x.txt"]
+
+
+def test_names_utf16_and_zips_in_zips(tmp_path):
+    for code in ("utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+        (tmp_path / f"{code}.txt").write_bytes(f"key: {SECRET}".encode(code))
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("deep.txt", SECRET)
+    with zipfile.ZipFile(tmp_path / "z.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("in.zip", inner.getvalue())
+    assert leaks(Key(SECRET), tmp_path) == [
+        *("utf-16-be.txt", "utf-16-le.txt", "utf-16.txt", "utf-32.txt", "z.zip/in.zip/deep.txt")
+    ]
+    named = tmp_path / "named"
+    (named / f"run-{SECRET}").mkdir(parents=True)
+    (named / "log" / "x").mkdir(parents=True)
+    (named / "log" / f"{SECRET}.txt").write_text("nothing")
+    found = leaks(Key(SECRET), named)
+    assert len(found) == 2 and "log/(a name with the key)" in found and SECRET not in str(found)
+
+
+def test_a_zip_that_cannot_be_opened_is_named_and_the_rest_is_searched(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("one.txt", "nothing " * 50)
+        packed.writestr("two.txt", SECRET)
+    whole = path.read_bytes()
+    (tmp_path / "b.txt").write_text(SECRET)
+    note = " (could not be opened: look yourself)"
+    path.write_bytes(whole[:60])
+    assert leaks(Key(SECRET), tmp_path) == [f"a.zip{note}", "b.txt"]
+    locked = bytearray(whole)  # the flag of a password, in both headers of the first file
+    locked[6] |= 1
+    locked[whole.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(bytes(locked))
+    assert leaks(Key(SECRET), tmp_path) == [f"a.zip/one.txt{note}", "a.zip/two.txt", "b.txt"]
 
 
 def colab(monkeypatch, get):
