@@ -27,6 +27,7 @@ CELLS = [
     "assistant-code",
     "section-code",
     "audit-code",
+    "audit-bare",
     "files-code",
 ]
 MANY = {"stand-in-text": (100_000, 100_000)}
@@ -168,6 +169,10 @@ def test_an_audit_finds_what_it_says_and_not_what_it_cannot(ready):
         "the source does not say this",
         "there is no such source",
     ]
+    assert audit([("h", "true sentence stands here. [1]")], found) == [], "half a sentence passes"
+    assert ready["bare"]([("h", "One true sentence stands here. [1] Nobody said this. Nor this."), ("i", "x [2]")]) == [
+        *("Nobody said this.", "Nor this.")
+    ]
     assert audit([("h", "Something else. [2]")], found) == [], "whether it supports the claim is not seen"
 
 
@@ -195,7 +200,8 @@ BAD = ["", "  ", "../", "a/b", "..", "x" * 300, "a\nb", "a\x07b", 'what "is"', "
 def test_a_hostile_topic_is_one_sentence():
     names = run_cells("12", "imports", "budget-code")
     names["live"] = lambda *_, **__: None
-    names = run_cells("12", "order-live", **{n: v for n, v in names.items() if n != "__builtins__"})
+    names["look_up"] = lambda topic, most: [{"title": str(n)} for n in range(2 if topic == "opera houses" else 3)]
+    names = run_cells("12", "order-code", "order-live", **{n: v for n, v in names.items() if n != "__builtins__"})
     for topic in BAD:
         with pytest.raises(CourseError) as caught:
             names["take_order"](topic, "why", "goal")
@@ -205,6 +211,9 @@ def test_a_hostile_topic_is_one_sentence():
             names["take_order"](topic, "為什麼", "報告").startswith(f"Ordered: {topic}")
             and names["order"]["topic"] == topic
         )
+    with pytest.raises(CourseError, match=r"Try .mode collapse in GANs. or .softmax temperature."):
+        names["take_order"]("opera houses", "why", "goal")
+    assert names["order"]["topic"] != "opera houses", "the last good order stays"
     with pytest.raises(CourseError, match="why: write"):
         names["take_order"]("fine", "", "goal")
 
