@@ -115,7 +115,7 @@ def figurines(words, pictures, seed):
     draw.polygon([(60, 510), (60 + wide, 510), (90 + wide, 532), (40, 532)], fill="#A98560")  # the box's shadow
     draw.rounded_rectangle((60, 30, 60 + wide, 512), 14, fill=shirt)
     draw.rounded_rectangle((84, 96, 36 + wide, 440), 10, fill="#F7F4EE")
-    for y, size, line in [(62, 30, title), (474, 16, "drawn by a stand-in, no AI")]:
+    for y, size, line in [(62, 30, title), (474, 16, "a stand-in, no AI service")]:
         draw.text((60 + wide / 2, y), line, "white", ImageFont.truetype(font, size), "mm")
     for n, head in enumerate(heads):
         x = 60 + wide / 2 + 220 * (n - (len(heads) - 1) / 2)
