@@ -138,5 +138,7 @@ def prepare(game, member_steps: int, interrupt) -> None:
             return
         game.compile = False
         reason = (str(error).splitlines() or [type(error).__name__])[0][:150]
+        if " " in torch.__file__ and "C++ compile error" in reason:  # its commands have no quotes round its own folder
+            reason = "torch's compiler cannot be used from a folder whose name has a blank in it"
         warnings.warn(f"These losses could not be compiled ({reason}), so they run as they are: slower, but the same.",
                       stacklevel=4)  # fmt: skip

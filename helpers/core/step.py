@@ -105,7 +105,7 @@ class Stack:
         self._same_form(started)
         self.worker = _copied(name, self.pristine).to(device)  # the module whose weights are exchanged
         for module in self.worker.modules():
-            if type(module) is nn.Linear and maybe_get_bdim is not None:
+            if type(module) is nn.Linear and "weight" in module._parameters and maybe_get_bdim is not None:
                 module.forward = types.MethodType(linear, module)
         self.parameters = list(self.pristine.parameters())
         self.slots = _slots(self.worker, "_parameters", self.worker.parameters())

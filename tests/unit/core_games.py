@@ -14,6 +14,9 @@ from torch import nn
 from helpers import Game, Player, falling, gradient_penalty, normal, rows, sweep, uniform
 
 BATCH, SIDE = 8, 4
+COMPILES = (
+    " " not in torch.__file__
+)  # torch's compiler puts no quotes round its own folder: there, games run uncompiled
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from core_games import one_thread  # noqa: F401
+from core_games import COMPILES, one_thread  # noqa: F401
 from torch import nn
 
 from helpers import CourseError, Game, Player, gradient_penalty, normal, rows, sweep, uniform, zero_gradient_penalty
@@ -265,10 +265,10 @@ def test_compiled_random_numbers_are_the_members_own():
     plain, compiled = (game(make, loss, members=3, compile=c) for c in (False, True))
     for one in (plain, compiled):
         one.train(30)
-    assert compiled.compiled
+    assert bool(compiled.compiled) == COMPILES
     np.testing.assert_allclose(plain.history["G"], compiled.history["G"], rtol=1e-3)
     other = game(linear, SOURCES["Beta"][1], [rows(4, x=STORY)], members=2, compile=True)
-    with pytest.warns(UserWarning, match="are not compiled"):
+    with pytest.warns(UserWarning, match="are not compiled" if COMPILES else "has a blank in it"):
         other.train(3)
 
 

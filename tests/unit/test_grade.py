@@ -741,28 +741,15 @@ def test_the_probe_says_what_is_possible(without, possible, tmp_path):
 
 @linux
 @pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can become somebody else")
 @pytest.mark.parametrize("without", ["", "namespaces"])
 def test_somebody_who_is_not_root_is_protected_too(without, tmp_path):
     tmp_path.chmod(0o777)
     for parent in tmp_path.parents:
-        if parent.stat().st_uid == 0 and parent not in (Path("/"), Path("/tmp")):
+        if os.geteuid() == 0 == parent.stat().st_uid and parent not in (Path("/"), Path("/tmp")):
             parent.chmod(parent.stat().st_mode | 0o055)
     code = "import sys\nsys.path.insert(0, sys.argv[1])\nfrom grading.sandbox import probe\nbox, protection = probe(sys.argv[2], sys.argv[3].split(','))\nprint(protection.sound, protection.sentence())\nbox.close()"
-    command = [
-        "setpriv",
-        "--reuid",
-        "12345",
-        "--regid",
-        "12345",
-        "--clear-groups",
-        sys.executable,
-        "-c",
-        code,
-        str(NOTEBOOKS),
-        str(tmp_path),
-        without,
-    ]
+    other = [] if os.geteuid() else ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups"]
+    command = [*other, sys.executable, "-c", code, str(NOTEBOOKS), str(tmp_path), without]
     done = subprocess.run(
         command, capture_output=True, text=True, cwd="/", env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
     )

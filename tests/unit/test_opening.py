@@ -207,7 +207,7 @@ def test_a_broken_environment_is_made_anew(opening, tmp_path, monkeypatch, broke
     def create(place, with_pip, clear):
         calls.append(clear)
         (place / "bin").mkdir(parents=True, exist_ok=True)
-        (place / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        (place / "bin" / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
         (place / "bin" / "python").chmod(0o755)
 
     monkeypatch.setattr("venv.create", create)
