@@ -75,14 +75,14 @@ def test_both_environments_are_built_on_github_too():
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups to send an interrupt to")
 def test_a_ctrl_c_leaves_the_program_the_time_to_close():
     """JupyterLab asks and ends its kernels, pytest says what failed: both need more than subprocess.run gives them."""
-    program = """import signal, sys, time
+    program = """import os, signal, sys, time
 def close(*_):
     time.sleep(1)
-    print("closed", flush=True)
+    os.write(1, b"closed\\n")
     sys.exit(7)
 signal.signal(signal.SIGINT, close)
 time.sleep(0.5)  # meanwhile whoever started it has begun to wait
-print("there", flush=True)
+os.write(1, b"there\\n")  # not print: the signal may come while it is still printing, and may not print then
 time.sleep(60)"""
     code = f"import sys; from open import run; sys.exit(run([sys.executable, '-c', {program!r}]))"
     process = subprocess.Popen(
