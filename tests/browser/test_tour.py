@@ -259,7 +259,7 @@ def drag(page, slider):
 def choose_from_menus(panel, tour):
     now = panel.look()
     for menu in panel.box.locator("select").all():
-        menu.select_option(index=1)
+        menu.select_option(index=0 if menu.evaluate("menu => menu.selectedIndex") == 1 else 1)
         now = panel.changed(now, picture=False)
         tour["menus"] += 1
 
