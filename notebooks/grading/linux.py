@@ -156,7 +156,8 @@ def move_into(root, places, shown_as, empty):
     for device in ("null", "zero", "random", "urandom"):
         show(f"/dev/{device}", root)
     Path(f"{root}{empty}").mkdir(parents=True, exist_ok=True)
-    Path(f"{root}/tmp").symlink_to(empty.lstrip("/"))
+    if not os.path.lexists(f"{root}/tmp"):  # it is there already if Python itself lies in it
+        Path(f"{root}/tmp").symlink_to(empty.lstrip("/"))
     os.chdir(root)
     system_call("pivot_root", b".", b".")
     done(libc.umount2(b".", DETACH), "umount2")

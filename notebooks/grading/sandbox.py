@@ -83,6 +83,7 @@ class Sandbox:
             "COURSE_PROGRESS": "0",
             "KMP_INIT_AT_FORK": "FALSE",
             "IPYTHONDIR": str(self.empty / "ipython"),
+            "TMPDIR": "/course/work",
         }
         fonts = Path.home() / ".cache" / "matplotlib"  # where matplotlib has its list of fonts, if it has one
         kept["MPLCONFIGDIR"] = str(fonts if fonts.is_dir() else self.empty / "fonts")

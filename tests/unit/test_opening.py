@@ -26,24 +26,26 @@ from common import ROOT
 
 # A user who has just been made, in a view of the machine that ends with the command: nothing here is changed.
 NEW_USER = r"""set -e
-mkdir "$1/etc" "$1/python"
+mkdir "$1/etc" "$1/python" "$1/packages"
 mount --make-rprivate /
 cp -a /etc/. "$1/etc"
 mount --bind "$1/etc" /etc
 useradd --no-create-home --home-dir "$1/home" student
 chown -R student "$1/home" "$1/here"
 mount --bind "$2" "$1/python"
+mount --bind "$3" "$1/packages"
 cd "$1/here"
-shift 2
+shift 3
 exec setpriv --reuid=student --regid=student --clear-groups "$@"
 """
 PIP = """import os, sys, sysconfig
 with open(os.path.join(os.environ["HOME"], "pip.txt"), "a") as notes:
     print(*sys.argv[1:], file=notes)
-with open(os.path.join(sysconfig.get_path("purelib"), "lent.pth"), "w") as lent:
-    lent.write({packages!r})
+lent = os.environ["LENT"]
+with open(os.path.join(sysconfig.get_path("purelib"), "lent.pth"), "w") as path:
+    path.write(os.path.join(lent, {packages!r}))
 for name in ("share", "etc"):
-    os.symlink(os.path.join({prefix!r}, name), os.path.join(sys.prefix, name))
+    os.symlink(os.path.join(lent, name), os.path.join(sys.prefix, name))
 """
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="users and views of a machine are made as Linux does")
 
@@ -61,8 +63,8 @@ def machine():
     for edition in ("", "zh-TW/"):
         shutil.copy(ROOT / "notebooks" / edition / "00_jupyter_warm_up.ipynb", course / "notebooks" / edition)
     (folder / "pip" / "__init__.py").touch()
-    lent = {"packages": sysconfig.get_path("purelib"), "prefix": sys.prefix}
-    (folder / "pip" / "__main__.py").write_text(PIP.format(**lent))
+    packages = str(Path(sysconfig.get_path("purelib")).relative_to(sys.prefix))
+    (folder / "pip" / "__main__.py").write_text(PIP.format(packages=packages))
     yield folder
     shutil.rmtree(folder)
 
@@ -70,18 +72,20 @@ def machine():
 def as_user(who, machine, command, **variables):
     """The command as root or as a new user, and its environment, with hardly a variable in it."""
     base, root = Path(sys.base_prefix), os.geteuid() == 0
-    python = Path(sys._base_executable).resolve()
+    python, lent = Path(sys._base_executable).resolve(), sys.prefix
     if who == "root":
         before = [] if root else ["unshare", "--user", "--map-root-user"]
     elif not root:
         before = []
     else:
-        before = ["unshare", "--mount", "sh", "-c", NEW_USER, "sh", str(machine), str(base)]
-        python = machine / "python" / python.relative_to(base.resolve())  # his way to a Python that lies in root's home
+        before = ["unshare", "--mount", "sh", "-c", NEW_USER, "sh", str(machine), str(base), lent]
+        # His own ways to a Python and to packages that may lie where only root may look.
+        python, lent = machine / "python" / python.relative_to(base.resolve()), str(machine / "packages")
     clean = {
         "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
         "HOME": str(machine / "home"),
         "PYTHONPATH": str(machine),
+        "LENT": lent,
         "LD_LIBRARY_PATH": str(python.parent.parent / "lib"),
         "LANG": "C.UTF-8",
         **variables,
