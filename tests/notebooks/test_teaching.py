@@ -50,7 +50,7 @@ def test_both_editions_have_the_same_parts():
     def parts(text):
         return [line.split()[0] for line in re.findall(r"^##+ .*", text, re.MULTILINE)]
 
-    assert parts(ENGLISH) == parts(CHINESE) and set(PAGES) >= {f"{n:02d}" for n in range(11)}
+    assert parts(ENGLISH) == parts(CHINESE) and set(PAGES) >= {f"{n:02d}" for n in range(13)}
     assert re.findall(r"^python3 .*?(?= |$)", ENGLISH, re.MULTILINE) == re.findall(
         r"^python3 .*?(?= |$)", CHINESE, re.MULTILINE
     )

@@ -15,7 +15,7 @@ import pytest
 from common import ROOT
 from PIL import Image, ImageFont
 
-from data.rebuild import command, comparing, faces, glyphs, heads, judges, packages, pictures, poems, towns
+from data.rebuild import command, comparing, faces, glyphs, heads, judges, packages, passages, pictures, poems, towns
 from data.rebuild.digit_judge import SETTINGS
 from helpers import CourseError, data_file, digit_judge
 from helpers import data as data_module
@@ -324,3 +324,36 @@ def test_judges_are_alike_if_they_err_alike(tmp_path):
     judge.name.bias[3] += 4  # it sees threes everywhere
     judges.ship(judge, SETTINGS, tmp_path / "bad.npz")
     assert not judges.alike("digit_judge.npz", tmp_path / "bad.npz", stored)[0]
+
+
+# Passages
+
+
+def test_passages_are_prose_and_nothing_else():
+    def text(name, source, kind="markdown"):
+        return {"id": name, "cell_type": kind, "source": source}
+
+    long = "This **paragraph** has a [link](x.md) and `code` and is long enough, more than sixty letters of it.\n"
+    cells = [
+        text("title", long),
+        text("a", f"## 3 · A heading\n\n{long}\nToo short.\n\n$$x = 1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9 + 10 + 11 + 12 + 13 + 14$$"),
+        text("b", long, "code"),
+        text("seen", f"## Seen\n\n{long}\n## Exercises\n\n{long}\n## Papers and links\n\n{long}"),
+    ]  # fmt: skip
+    found = list(passages.passages(cells, "p.ipynb", "en"))
+    assert [(row["url"], row["title"]) for row in found] == [("p.ipynb#a", "A heading"), ("p.ipynb#seen", "Seen")]
+    assert found[0]["content"].startswith("This paragraph has a link and code and is")
+
+
+def test_the_frozen_passages_come_out_of_the_history(tmp_path):
+    try:
+        passages.freeze(tmp_path / "made.jsonl")
+    except CourseError as sentence:
+        pytest.skip(str(sentence))
+    assert comparing.compare(tmp_path / "made.jsonl", data_file("course_passages.jsonl")) == (True, "equal to the byte")
+
+
+def test_without_its_history_it_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(passages, "ROOT", tmp_path)
+    with pytest.raises(CourseError, match="whole history"):
+        passages.freeze(tmp_path / "made.jsonl")
