@@ -47,6 +47,7 @@ RECIPES = {
 }
 BY_HAND = {
     "README.md": "written by hand",
+    "door_answers.json": "written by hand",
     "SHA256SUMS": "a line for each file, written with the file",
     "NotoSansCJKtc-OFL.txt": "the font's licence, kept as it is",
 }

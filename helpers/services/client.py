@@ -16,25 +16,17 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from .. import CourseError
-from .keys import Key, ServiceError, find_key, leaks
+from . import Key, ServiceError, find_key
 
 GOOGLE = "https://generativelanguage.googleapis.com"
 MODELS = {"text": "gemini-flash-lite-latest", "picture": "gemini-nano-banana-2.1"}  # Google's, November 2026
 REPEATED = "What the service sent repeats your key, and is not shown."
 LARGEST = 20 * 2**20  # bytes of a request, as Google allows; and of an answer, three times that
-
-
-class Answer(NamedTuple):
-    """What came back: text, pictures as bytes, why it ended, how many tokens both ways, which model says that it answered."""
-
-    text: str
-    pictures: list
-    finish: str
-    tokens: int
-    model: str
+Answer = collections.namedtuple(
+    "Answer", "text pictures finish tokens model"
+)  # pictures are bytes; model says who answered
 
 
 class Clock:
@@ -50,43 +42,13 @@ class Clock:
         time.sleep(max(0.0, seconds) / self.speed)
 
 
-def understand(status: int, body: bytes) -> tuple[str, str, float | None]:
-    """What a refusal means: (kind, one sentence, seconds to wait or None). Only "busy" is worth another try."""
-    try:
-        error = json.loads(body)
-        error = (error[0] if isinstance(error, list) else error)["error"]
-        message, details = str(error["message"]), [d for d in error.get("details") or [] if isinstance(d, dict)]
-    except (ValueError, KeyError, TypeError, IndexError):
-        return ("busy" if status >= 500 else "strange"), f"The service answered {status}, and not in JSON.", None
-    first = " ".join(message.partition("\n")[0].split())
-    said = re.search(r'"retryDelay": "([\d.]+)s"', json.dumps(details))
-    wait = float(said[1]) if said else None
-    quotas = json.dumps([d.get("violations") for d in details])
-    if status == 429 and "limit: 0," in message:
-        return "no quota", "Your plan has no quota for this model (limit: 0). Waiting does not help.", None
-    if status == 429 and "PerDay" in quotas:
-        return "day", "Today's quota for this model is used up. Go on tomorrow, or with another model.", None
-    if status in (408, 429) or status >= 500:
-        return "busy", first, wait
-    if status in (401, 403) or "API key" in message or "API_KEY" in str(details):
-        return "key", first, None
-    return {404: "model"}.get(status, "request" if status >= 400 else "strange"), first, None
-
-
 class Limiter:
     """Lets through at most `requests`, and `tokens`, in any `period` seconds, and `at_once` at a time; others wait in turn.
 
     The period is 2 % longer than the service's minute: requests do not all take equally long on their way.
     """
 
-    def __init__(
-        self,
-        requests: int,
-        tokens: int | None = None,
-        at_once: int = 8,
-        period: float = 61.2,
-        clock: Clock | None = None,
-    ):
+    def __init__(self, requests: int, tokens: float = float("inf"), at_once=8, period=61.2, clock: Clock | None = None):
         self.requests, self.tokens, self.period, self.clock = requests, tokens, period, clock or Clock()
         self.sent, self.lock, self.doors = (
             collections.deque(maxlen=10_000),
@@ -96,15 +58,15 @@ class Limiter:
 
     def reserve(self, now: float, tokens: int = 0) -> float:
         """When the next request may go, counted as sent then; raises ServiceError for one that can never go."""
-        if self.tokens is not None and tokens > self.tokens:
+        if tokens > self.tokens:
             raise ServiceError(
                 "request", f"{tokens:,} tokens are more than the {self.tokens:,} a minute that you have."
             )
         with self.lock:
-            when, left = max(now, self.sent[-1][0] if self.sent else now), (self.tokens or 0) - tokens
+            when, left = max(now, self.sent[-1][0] if self.sent else now), self.tokens - tokens
             for age, (then, cost) in enumerate(reversed(self.sent), 1):  # the youngest first
                 left -= cost
-                if age >= self.requests or (self.tokens is not None and left < 0):
+                if age >= self.requests or left < 0:
                     when = max(when, then + self.period)
                     break
             self.sent.append((when, tokens))
@@ -140,131 +102,112 @@ class Client:
     """Asks the service at `url` with `key`; at most `budget` requests, so that a loop cannot empty a purse."""
 
     def __init__(
-        self,
-        url: str,
-        key: Key,
-        text: str,
-        picture: str | None = None,
-        limiter: Limiter | None = None,
-        budget: int = 1000,
-        timeout: float = 60.0,
+        self, url: str, key: Key | str, text: str, picture="", limiter: Limiter | None = None, budget=1000, timeout=60.0
     ):
-        self.url, self.key, self.text, self.picture = urllib.parse.urlsplit(url), None, text, picture
-        self.key = key if isinstance(key, Key) else Key(key)
-        self.limiter, self.budget, self.timeout = limiter or Limiter(10_000), budget, timeout
+        self.url, self.key = urllib.parse.urlsplit(url), key if isinstance(key, Key) else Key(key)
+        self.text, self.picture, self.limiter = text, picture, limiter or Limiter(10_000)
+        self.budget, self.timeout = budget, timeout
 
     def models(self) -> list[str]:
         """The names of the service's models."""
-        with self._open("GET", "/v1beta/models") as answer:
-            models = _load(answer.read(LARGEST)).get("models", [])
-            return [self._hide(model["name"].removeprefix("models/")) for model in models]
+        with self._open("/v1beta/models") as answer:
+            return [
+                self._safe(model["name"]).removeprefix("models/")
+                for model in load(answer.read(LARGEST)).get("models", [])
+            ]
 
-    def ask(self, prompt: str, *pictures: bytes, draw: bool = False, model: str | None = None, **settings) -> Answer:
+    def ask(self, prompt: str, *pictures: bytes, draw: bool = False, model: str = "", **settings) -> Answer:
         """Ask for text, or with `draw` for a picture; settings are the API's own: temperature, maxOutputTokens, seed."""
-        path = self._path(model, draw, "generateContent")
-        with self._open("POST", path, *self._body(prompt, pictures, settings), draw) as answer:
-            found = read(_load(answer.read(3 * LARGEST)), draw)
-            return Answer(*(self._hide(part) if isinstance(part, str) else part for part in found))
+        with self._open(
+            *self._request(prompt, pictures, settings, model or (self.picture if draw else self.text)), draw
+        ) as answer:
+            found = read(load(answer.read(3 * LARGEST)), draw)
+            self._safe(f"{found.text} {found.model} {found.finish}")
+            return found
 
-    def stream(self, prompt: str, model: str | None = None, **settings) -> Iterator[str]:
+    def stream(self, prompt: str, model: str = "", **settings) -> Iterator[str]:
         """The pieces of a text, each as soon as it comes."""
-        path = self._path(model, False, "streamGenerateContent?alt=sse")
-        with self._open("POST", path, *self._body(prompt, (), settings)) as answer:
-            finish, last = "", ""
+        request = self._request(prompt, (), settings, model or self.text, "streamGenerateContent?alt=sse")
+        with self._open(*request) as answer:
+            finish = last = ""
             for line in answer:
                 if line.startswith(b"data: "):
-                    piece = read(_load(line[6:]))
-                    finish = piece.finish
-                    if self._hide(last + piece.text) == REPEATED:
-                        yield REPEATED
-                        return
-                    last = (last + piece.text)[-11:]
-                    yield piece.text
+                    text, _, finish, *_ = read(load(line[6:]))
+                    last = self._safe(last + text)[-11:]  # a key may come in pieces
+                    yield text
             if not finish:  # a stream that breaks off ends as quietly as one that is complete
                 raise ConnectionError
 
-    def _hide(self, text):
-        return REPEATED if leaks(self.key, text.encode(errors="replace")) else text
+    def _safe(self, text):
+        """The text, unless it repeats the key: a careless service may send it back."""
+        if self.key.stands_in(text):
+            raise ServiceError("strange", REPEATED)
+        return text
 
-    def _path(self, model, draw, verb):
-        model = model or (self.picture if draw else self.text)
-        if leaks(self.key, str(model).encode(errors="replace")):
-            raise ServiceError("key", "Your key stands where the model's name belongs. It was not sent: take it out.")
-        return f"/v1beta/models/{urllib.parse.quote(str(model), safe='')}:{verb}"
-
-    def _body(self, prompt, pictures, settings):
-        """The JSON of a request, once it has been looked at, and about how many tokens its prompt has."""
-        try:
-            empty = not prompt.strip() or not prompt.encode()
-        except (AttributeError, UnicodeEncodeError):
+    def _request(self, prompt, pictures, settings, model, verb="generateContent"):
+        """Path and JSON of a request, once it has been looked at, and about how many tokens its prompt has."""
+        if not isinstance(prompt, str) or not prompt.strip() or prompt != prompt.encode(errors="replace").decode():
+            raise ServiceError("request", "The prompt is empty, or no text that can be sent: write what you want.")
+        if self.key.stands_in(f"{model} {prompt} {json.dumps(settings, default=str)}"):
             raise ServiceError(
-                "request", "The prompt is no text that can be sent: half a character is in it."
-            ) from None
-        if empty:
-            raise ServiceError("request", "The prompt is empty: write what you want.")
-        if leaks(self.key, prompt.encode(), json.dumps(settings, default=str).encode()):
-            raise ServiceError("key", "Your key stands in the prompt or a setting. It was not sent: take it out.")
+                "key", "Your key stands in the prompt, a setting or the model's name: take it out. Nothing was sent."
+            )
         parts = [{"text": prompt}]
         for picture in pictures:
-            kinds = [("image/png", b"\x89PNG\r\n"), ("image/jpeg", b"\xff\xd8\xff")]
-            kind = next((name for name, start in kinds if bytes(picture[:6]).startswith(start)), None)
-            if kind is None or len(picture) > LARGEST * 0.7:
-                why = (
-                    "is neither PNG nor JPEG"
-                    if kind is None
-                    else f"has {len(picture) / 2**20:.0f} MB, and 14 are the most"
-                )
+            kind = (
+                "png" if picture.startswith(b"\x89PNG\r\n") else "jpeg" if picture.startswith(b"\xff\xd8\xff") else ""
+            )
+            if not kind or len(picture) > LARGEST * 0.7:
+                why = f"has {len(picture) / 2**20:.0f} MB, and 14 are the most" if kind else "is neither PNG nor JPEG"
                 raise ServiceError("request", f"This picture {why}: choose another.")
-            parts.append({"inlineData": {"mimeType": kind, "data": base64.b64encode(picture).decode()}})
-        body = {"contents": [{"role": "user", "parts": parts}]}
-        body |= {"generationConfig": settings} if settings else {}
-        return json.dumps(body).encode(), len(prompt.encode()) // 3 + 1
+            parts.append({"inlineData": {"mimeType": f"image/{kind}", "data": base64.b64encode(picture).decode()}})
+        body = {"contents": [{"role": "user", "parts": parts}]} | ({"generationConfig": settings} if settings else {})
+        path = f"/v1beta/models/{urllib.parse.quote(model, safe='')}:{verb}"
+        return path, json.dumps(body).encode(), len(prompt.encode()) // 3 + 1
 
     @contextlib.contextmanager
-    def _open(self, method, path, body=b"", tokens=0, draw=False):
+    def _open(self, path, body=None, tokens=0, draw=False):
         """The open answer to one request; whatever goes wrong is a ServiceError, which never holds the key."""
-        secure, late = self.url.scheme == "https", threading.Event()
-        line = (http.client.HTTPSConnection if secure else http.client.HTTPConnection)(
-            self.url.netloc, timeout=self.timeout
-        )
-
-        def hang_up():  # a time-out for the whole of it: a service that sends a byte a second would never end
-            late.set()
-            if line.sock:
-                line.sock.shutdown(2)
-
-        watch, sent, failed = threading.Timer(self.timeout, hang_up), False, None
-        headers = lambda: {"Content-Type": "application/json", "x-goog-api-key": self.key.reveal()}  # noqa: E731
+        kind = http.client.HTTPSConnection if self.url.scheme == "https" else http.client.HTTPConnection
+        line, began, failed = kind(self.url.netloc, timeout=self.timeout), None, None
         with self.limiter.place(tokens):
             if self.budget < 1:
                 raise ServiceError("request", "The budget of requests is used up: look for the loop, then raise it.")
             self.budget -= 1
-            watch.start()
             try:
                 line.connect()
-                sent = True
-                line.request(method, path, body, headers())
+                began = time.monotonic()
+                watch = threading.Timer(self.timeout, line.sock.shutdown, [2])  # for the whole of the answer
+                watch.start()
+                json_key = lambda: {"Content-Type": "application/json", "x-goog-api-key": self.key.reveal()}  # noqa: E731
+                line.request("GET" if body is None else "POST", path, body, json_key())
                 answer = line.getresponse()
                 if answer.status != 200:
                     raise ServiceError(*understand(answer.status, answer.read(LARGEST)))
                 yield answer
-            except ServiceError as error:  # a careless service may have sent the key back
-                failed = ServiceError(error.kind, self._hide(str(error)), error.wait)
+            except ServiceError as error:
+                failed = ServiceError("strange", REPEATED) if self.key.stands_in(str(error)) else error
             except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
-                why = (
-                    f"No answer within {self.timeout:g} s"
-                    if late.is_set()
-                    else f"The line broke: {type(error).__name__}"
-                )
-                billed = ", and the picture may be billed: it is not asked for again" if draw and sent else ""
+                late = began and time.monotonic() - began >= self.timeout
+                why = f"No answer within {self.timeout:g} s" if late else f"The line broke: {type(error).__name__}"
+                billed = ", and the picture may be billed: it is not asked for again" if draw and began else ""
                 failed = ServiceError("strange" if billed else "busy", f"{why}{billed}.")
             except KeyboardInterrupt:  # anew, without the frames that hold the key
                 failed = KeyboardInterrupt("You stopped waiting.")
             finally:
-                watch.cancel()
+                if began:
+                    watch.cancel()
                 line.close()
         if failed:
             raise failed from None
+
+
+def load(text: bytes) -> dict:
+    """The JSON of an answer."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ServiceError("strange", "The answer is not JSON, or was cut off.") from None
 
 
 def read(answer: dict, draw: bool = False) -> Answer:
@@ -275,9 +218,8 @@ def read(answer: dict, draw: bool = False) -> Answer:
         first = answer["candidates"][0]
         finish, parts = first.get("finishReason") or "", (first.get("content") or {}).get("parts") or []
         text = "".join(part.get("text", "") for part in parts if not part.get("thought"))
-        pictures = [
-            base64.b64decode(part["inlineData"]["data"], validate=True) for part in parts if "inlineData" in part
-        ]
+        sent = [part["inlineData"]["data"] for part in parts if "inlineData" in part]
+        pictures = [base64.b64decode(data, validate=True) for data in sent]
         tokens = (answer.get("usageMetadata") or {}).get("totalTokenCount", 0)
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         if isinstance(error, ServiceError):
@@ -290,11 +232,25 @@ def read(answer: dict, draw: bool = False) -> Answer:
     return Answer(text, pictures, finish, tokens, answer.get("modelVersion", ""))
 
 
-def _load(text):
+def understand(status: int, body: bytes) -> tuple[str, str, float | None]:
+    """What a refusal means: (kind, one sentence, seconds to wait or None). Only "busy" is worth another try."""
     try:
-        return json.loads(text)
-    except ValueError:
-        raise ServiceError("strange", "The answer is not JSON, or was cut off.") from None
+        error = json.loads(body)
+        error = (error[0] if isinstance(error, list) else error)["error"]
+        message, details = str(error["message"]), json.dumps(error.get("details"))
+    except (ValueError, KeyError, TypeError, IndexError):
+        return ("busy" if status >= 500 else "strange"), f"The service answered {status}, and not in JSON.", None
+    first = " ".join(message.partition("\n")[0].split())
+    if status == 429 and "limit: 0," in message:
+        return "no quota", "Your plan has no quota for this model (limit: 0). Waiting does not help.", None
+    if status == 429 and "PerDay" in details:
+        return "day", "Today's quota for this model is used up. Go on tomorrow, or with another model.", None
+    if status in (408, 429) or status >= 500:
+        said = re.search(r'"retryDelay": "([\d.]+)s"', details)
+        return "busy", first, float(said[1]) if said else None
+    if status in (401, 403) or "API key" in message or "API_KEY" in details:
+        return "key", first, None
+    return {404: "model"}.get(status, "request" if status >= 400 else "strange"), first, None
 
 
 def my_client(service: str, door) -> Client:

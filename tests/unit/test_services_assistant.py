@@ -3,18 +3,20 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 from notebook_code import run_cells
 from test_services_client import mutated
+from test_services_keys import leaks
 
 from helpers import CourseError, data_file
-from helpers.services import search as search_module
-from helpers.services.keys import ServiceError, leaks
-from helpers.services.search import Search, terms
-from helpers.services.small_models import answer_in_json, sentences
+from helpers.services import ServiceError
+from notebooks import stand_in
+from notebooks.stand_in import Search, quote, sentences, terms
 
 CELLS = [
     "imports",
@@ -24,6 +26,7 @@ CELLS = [
     "ask",
     "turn-code",
     "budget-code",
+    "lock",
     "assistant-code",
     "section-code",
     "audit-code",
@@ -108,21 +111,66 @@ def test_the_days_quota_ends_and_tomorrow_it_goes_on(ready, tmp_path):
 
 
 def test_two_assistants_in_one_folder_lose_nothing(ready, tmp_path):
-    results, errors = [], []
+    """One of them works, the other gets a sentence and asks for nothing; what is kept is whole."""
+    results, errors, folder = [], [], tmp_path / "shared"
+    folder.mkdir()
 
     def work():
         try:
-            results.append(ready["research"](ORDER, tmp_path, 1, 2))
-        except Exception as error:
-            errors.append(error)
+            results.append(ready["research"](ORDER, folder, 1, 2))
+        except CourseError as sentence:
+            errors.append(str(sentence))
 
     both = [threading.Thread(target=work) for _ in range(2)]
     for one in both:
         one.start()
     for one in both:
         one.join()
-    assert not errors and results[0] == results[1]
-    assert len(ready["Store"](tmp_path).known) == ready["requests_needed"](1, 2)
+    needed = ready["requests_needed"](1, 2)
+    assert ready["door"].tell()["requests"] == needed == len(ready["Store"](folder).known)
+    assert len(results) == len(errors) == 1 and "another assistant is at work there" in errors[0]
+    assert ready["research"](ORDER, folder, 1, 2) == results[0] and ready["door"].tell()["requests"] == needed
+    assert [path.name for path in folder.iterdir()] == ["calls.jsonl"], "the lock is not handed in"
+
+
+def test_a_folder_is_free_again_after_an_error_and_a_stop(ready, tmp_path):
+    for error in (ServiceError("busy", "not now, please"), KeyboardInterrupt()):
+        kept = []
+
+        def stop(state, error=error):
+            raise error
+
+        try:
+            ready["research"](ORDER, tmp_path, 1, 1, tell=stop)
+        except (ServiceError, KeyboardInterrupt) as caught:
+            kept.append(caught)  # as a notebook keeps its last traceback, with all its frames
+        assert kept and len(ready["Store"](tmp_path).known) == 4
+    assert ready["research"](ORDER, tmp_path, 1, 1)["sections"]
+
+
+HOLD = """
+import sqlite3, sys, time
+lock = sqlite3.connect(sys.argv[1], timeout=0)
+lock.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_lock_of_a_kernel_that_was_killed_is_gone(ready, tmp_path):
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    other = subprocess.Popen([sys.executable, "-c", HOLD, f"{folder}.lock"], stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(CourseError, match="another assistant is at work there"):
+        ready["research"](ORDER, folder, 1, 1)
+    assert ready["door"].tell()["requests"] == 0 and not list(folder.iterdir())
+    other.kill()
+    other.wait()
+    other.stdout.close()
+    assert ready["research"](ORDER, folder, 1, 1)["sections"]
+    with pytest.raises(CourseError, match="cannot be used now"):
+        ready["research"](ORDER, tmp_path / "not" / "there", 1, 1)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
@@ -272,7 +320,7 @@ def test_bm25_by_hand():
 def test_a_search_with_a_fault_ranks_otherwise(change):
     queries = ["cat", "sat", "dog the", "the cat sat world"]
     ranks = lambda engine: [[(h["url"], h["score"]) for h in engine.find(q)] for q in queries]  # noqa: E731
-    assert ranks(mutated(search_module, change).Search(PASSAGES)) != ranks(Search(PASSAGES))
+    assert ranks(mutated(stand_in, change).Search(PASSAGES)) != ranks(Search(PASSAGES))
 
 
 def test_the_passages_are_the_courses_own_in_both_languages():
@@ -283,9 +331,9 @@ def test_the_passages_are_the_courses_own_in_both_languages():
 
 def test_the_reader_quotes_and_writes_nothing():
     prompt = "Topic: cats\nQuestion: where did the black cat sit\n[3] The black cat did sit on the warm mat. Rain fell on all the roofs.\n[9] A cat is a cat."
-    answer = answer_in_json(prompt, {"answer": "STRING"})["answer"]
+    answer = quote(prompt, {"answer": "STRING"})["answer"]
     assert answer.startswith("The black cat did sit on the warm mat. [3]")
     for sentence in sentences("The black cat did sit on the warm mat. Rain fell on all the roofs."):
         assert sentence in prompt
-    assert answer_in_json("How many: 2\n- a\n- b\n- a\n- c", {"perspectives": "ARRAY"}) == {"perspectives": ["a", "b"]}
-    assert answer_in_json("nothing", {"other": "STRING", "list": "ARRAY"}) == {"other": "", "list": []}
+    assert quote("How many: 2\n- a\n- b\n- a\n- c", {"perspectives": "ARRAY"}) == {"perspectives": ["a", "b"]}
+    assert quote("nothing", {"other": "STRING", "list": "ARRAY"}) == {"other": "", "list": []}

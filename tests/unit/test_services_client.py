@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import CourseError
+from helpers.services import Key, ServiceError
 from helpers.services import client as module
 from helpers.services.client import Client, Clock, Limiter, my_client, patiently, read, understand
 from helpers.services.door import open_door
-from helpers.services.keys import Key, ServiceError
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_what_a_refusal_means(status, body, kind, wait):
 
 FAULTS = {
     "503": "busy", "drop": "busy", "endless": "busy", "slow 9": "busy", "not JSON": "strange", "cut": "strange", "null": "strange",
-    "no text": "strange", "blocked question": "refused", "blocked answer": "refused", "echo": "request",
+    "no text": "strange", "blocked question": "refused", "blocked answer": "refused", "echo": "strange",
 }  # fmt: skip
 
 
@@ -171,21 +171,22 @@ def test_an_answer_that_repeats_the_key_is_not_shown(client, monkeypatch):
         parts = [{"text": text}]
         return {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}], "modelVersion": text}
 
+    def not_shown(call):
+        no = refusal(call)
+        assert no.kind == "strange" and "repeats your key" in str(no) and not client.key.stands_in(str(no))
+
     for text in (f"you are {key}!", key[2:20]):
-        monkeypatch.setattr(module, "_load", lambda _, text=text: said(text))
-        answer = client.ask("明月")
-        assert answer.text == answer.model == module.REPEATED and answer.finish == "STOP"
-        pieces = list(client.stream("明月"))
-        assert pieces == [module.REPEATED]
-    letters = iter(["ab ", *(key[n : n + 5] for n in range(0, len(key), 5)), *["end"] * 99])
-    monkeypatch.setattr(module, "_load", lambda _: said(next(letters)))
-    told = "".join(client.stream("明月"))
-    assert key[:12] not in told and told.startswith("ab ") and told.endswith(module.REPEATED)
-    monkeypatch.setattr(module, "_load", lambda _: {"promptFeedback": {"blockReason": key[4:]}})
-    no = refusal(lambda: client.ask("明月"))
-    assert no.kind == "refused" and str(no) == module.REPEATED
-    monkeypatch.setattr(module, "_load", lambda _: {"models": [{"name": f"models/{key}"}]})
-    assert client.models() == [module.REPEATED]
+        monkeypatch.setattr(module, "load", lambda _, text=text: said(text))
+        not_shown(lambda: client.ask("明月"))
+        not_shown(lambda: list(client.stream("明月")))
+    letters, told = iter(["ab ", *(key[n : n + 5] for n in range(0, len(key), 5)), *["end"] * 99]), []
+    monkeypatch.setattr(module, "load", lambda _: said(next(letters)))
+    not_shown(lambda: told.extend(client.stream("明月")))
+    assert not client.key.stands_in("".join(told)) and told[0] == "ab "
+    monkeypatch.setattr(module, "load", lambda _: {"promptFeedback": {"blockReason": key[4:]}})
+    not_shown(lambda: client.ask("明月"))
+    monkeypatch.setattr(module, "load", lambda _: {"models": [{"name": f"models/{key}"}]})
+    not_shown(client.models)
 
 
 def test_a_line_that_nobody_answers(door):
@@ -263,7 +264,7 @@ def test_the_pauses_are_what_the_door_says_or_double():
 
 
 def times(kind, gaps, costs, requests, tokens):
-    limiter, now, sent = kind(requests, tokens=tokens, period=60.0), 0.0, []
+    limiter, now, sent = kind(requests, tokens=tokens or float("inf"), period=60.0), 0.0, []
     for gap, cost in zip(gaps, costs, strict=False):
         now += gap
         sent.append((limiter.reserve(now, cost), cost, now))

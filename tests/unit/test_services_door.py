@@ -14,13 +14,14 @@ import pytest
 from common import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from notebook_code import run_cells
 from test_services_client import mutated
 
 from helpers import CourseError, data_file
 from helpers.services import door as module
 from helpers.services.client import Client, Limiter, ServiceError
 from helpers.services.door import Bucket, open_door
-from helpers.services.small_models import Poet, figurines, opening_of
+from notebooks.stand_in import Poet, figurine, opening_of
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +159,7 @@ def test_it_listens_on_this_machine_only_and_needs_its_key(door):
     if not me.startswith("127."):
         with pytest.raises(OSError):
             socket.create_connection((me, int(port)), timeout=1)
-    from helpers.services.keys import Key
+    from helpers.services import Key
 
     stranger = Client(door.url, Key("somebody-elses-key-0123"), "stand-in-text")
     for call in (lambda: stranger.ask("明月"), stranger.models):
@@ -249,10 +250,7 @@ POPEN = subprocess.Popen
 # ---- the small models
 
 
-def test_the_poet_is_a_distribution_and_a_poem_has_its_form(poet):
-    for text in ("", "明", "明月", "春眠不覺", "山" * 19):
-        shares = poet.shares(text)
-        assert shares.min() > 0 and shares.sum() == pytest.approx(1)
+def test_a_poem_has_its_form_and_its_seed(poet):
     for seed in range(20):
         poem = "".join(poet.write("明月", 0.8, seed))
         assert len(poem) == 24 and poem.startswith("明月") and [poem[n] for n in (5, 11, 17, 23)] == list("，。，。")
@@ -260,22 +258,26 @@ def test_the_poet_is_a_distribution_and_a_poem_has_its_form(poet):
     assert len({"".join(poet.write("", 1.0, seed)) for seed in range(20)}) == 20
 
 
-def test_the_poet_has_learned_more_than_frequencies(poet):
-    """Its surprise on poems that it has not counted: below that of frequencies alone, as notebook 01's network."""
-    learner = Poet.__new__(Poet)
-    source = data_file("tang_quatrains.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    assert len(poet.known) == 3743 and len(source) == 3957
-    learner.__dict__.update(poet.__dict__)
-    alone = -np.log(
-        [poet.places[n % 20, poet.number[c]] for n, c in enumerate("牀前看月光疑是地上霜舉頭望山月低頭思故鄉")]
-    ).mean()
-    with_context = -np.log(
-        [
-            learner.shares("牀前看月光疑是地上霜舉頭望山月低頭思故鄉"[:n])[poet.number[c]]
-            for n, c in enumerate("牀前看月光疑是地上霜舉頭望山月低頭思故鄉")
-        ]
-    ).mean()
-    assert with_context < alone - 1
+def test_the_poet_is_notebook_01s_network(poet):
+    """Every score on poems that it has not read is that of the page's own module, and its surprise is what it learned."""
+    import torch
+    from torch import nn
+
+    from helpers import examples_of, load_poems, load_weights
+
+    poems = load_poems()
+    known, sizes = len(poems.characters) + 1, {"before": 9, "width": 96, "hidden": 384, "drop": 0.2}
+    settings = {**sizes, "rate": 4e-3, "steps": 3800, "famous": 40}
+    assert poet.known == poems.characters and poet.before == sizes["before"]
+    network = run_cells("01", "network-code", nn=nn, torch=torch)["NextCharacter"](known, **sizes)
+    model, texts = load_weights("01_poems", network, settings).eval(), poems.held_out[:30]
+    before, place, came = examples_of(texts, sizes["before"])
+    with torch.no_grad():
+        theirs = model(before, place)[:, 1:].numpy()  # (600, known)
+    ours = np.stack([poet.scores(poems.write(text)[:n]) for text in texts for n in range(20)])
+    assert np.abs(ours - theirs).max() < 1e-3
+    surprise = np.log(np.exp(ours).sum(axis=1)) - ours[np.arange(600), came.numpy() - 1]
+    assert surprise.mean() < 6.7 < np.log(len(poet.known)), "less than if it had learned nothing"
 
 
 @pytest.mark.parametrize(
@@ -299,7 +301,7 @@ def test_faces_are_chosen_by_words():
         ("that", [0, 0, 0]),
     ]:
         for seed in range(5):
-            _, said = figurines(words, [], seed)
+            _, said = figurine(words, [], seed)
             assert labels[int(said.split()[1])].tolist() == wanted, words
 
 
@@ -315,12 +317,12 @@ def test_the_judge_sees_what_the_labels_say():
 
 
 def test_a_figurine_is_a_png_and_the_same_for_the_same_seed():
-    png, said = figurines("in red, named 「小明」", [], 1)
+    png, said = figurine("in red, named 「小明」", [], 1)
     assert (
         png.startswith(b"\x89PNG")
-        and png == figurines("in red, named 「小明」", [], 1)[0] != figurines("in blue", [], 1)[0]
+        and png == figurine("in red, named 「小明」", [], 1)[0] != figurine("in blue", [], 1)[0]
     )
-    both, said = figurines("x", [png, png], 1)
+    both, said = figurine("x", [png, png], 1)
     assert "understood nothing" in said and both != png
 
 

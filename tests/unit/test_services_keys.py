@@ -13,10 +13,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from notebook_code import run_cells
 
-from helpers.services.keys import Key, ServiceError, find_key, leaks
+from helpers import CourseError
+from helpers.services import Key, ServiceError, find_key
 
 SECRET = "not-a-key-0123456789-abcdef"
+leaks = run_cells("11", "hunt-code", "leaks-code", io=io, Path=Path, CourseError=CourseError)["leaks"]  # the page's own
 
 
 @pytest.mark.parametrize(
@@ -98,9 +101,9 @@ def test_what_cannot_be_searched_is_refused(tmp_path, monkeypatch):
     (tmp_path / "hand_in" / "x.txt").write_text(SECRET)
     bad = [Path("not-there"), "hand_in", "hand_in/x.txt", [Path("hand_in")], None, 12, tmp_path / SECRET]
     for place in bad:
-        with pytest.raises(ServiceError) as caught:
+        with pytest.raises(CourseError) as caught:
             leaks(Key(SECRET), place)
-        assert caught.value.kind == "request" and "\n" not in str(caught.value) and SECRET not in str(caught.value)
+        assert "\n" not in str(caught.value) and SECRET not in str(caught.value)
     assert leaks(Key(SECRET), Path("hand_in")) == ["x.txt"]
 
 

@@ -13,8 +13,9 @@ from jupyter_client.manager import start_new_kernel
 from kernels import kernel_for, run, text_of
 from notebook_code import cell, run_cells
 from test_services_door import gone
+from test_services_keys import leaks
 
-from helpers.services.keys import Key, leaks
+from helpers.services import Key
 
 PAGE = next(NOTEBOOKS.glob("11_*.ipynb"))
 OWN = "a-key-of-my-own-0123456789-abcdef"
