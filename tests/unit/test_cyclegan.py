@@ -321,7 +321,7 @@ def test_unevenness_by_hand(nets):
 
 
 def test_the_judge_wants_stripes_and_not_white(nets, judge):
-    (horses, shapes, _), (zebras, zebra_shapes, _) = ([x[900:] for x in kind] for kind in nets["herd"](0.5))
+    (horses, shapes, _), (zebras, zebra_shapes, _) = ([x[800:900] for x in kind] for kind in nets["herd"](0.5))
     with torch.no_grad():
         says = lambda x: (judge(x)[:, 0] > 0).float().mean()  # noqa: E731
         assert says(zebras) > 0.95 and says(horses) < 0.02
@@ -335,7 +335,7 @@ def test_the_judge_wants_stripes_and_not_white(nets, judge):
 def horses(nets, judge):
     """The page up to the cell that scores horses, without its figures."""
     names = {
-        name: [x[900:] for x in kind]
+        name: [x[800:900] for x in kind]
         for name, kind in zip(("test_horses", "test_zebras"), nets["herd"](0.5), strict=True)
     }
     start = cell("10", "horse-game").split("\n\n\nHORSE_LIVE")[0]  # without its lesson
@@ -365,7 +365,8 @@ def test_the_stored_horses_belong_to_the_page(horses):
 def test_the_shipped_painters_are_those_of_the_table(horses):
     """Seed 0 of each world, in half precision, scores what the table says."""
     worlds, new = horses["WORLDS"], horses["Translator"]
-    blank = {f"{w} {k}": new(3, 12, 32, how["masked"]) for k, how in worlds.items() for w in ("toA", "toB")}
+    form = {k: [(horses["HORSES"] | how)[part] for part in ("width", "middle", "masked")] for k, how in worlds.items()}
+    blank = {f"{w} {k}": new(3, *form[k]) for k in worlds for w in ("toA", "toB")}
     painters, stored = load_weights("10_horses", blank, horse_settings(horses)), load_results("10_horses")["values"]
     for world in horses["WORLDS"]:
         now = np.array(horses["score_both"](painters[f"toA {world}"], painters[f"toB {world}"]))
