@@ -1,5 +1,6 @@
 """Notebook 12's assistant: as many requests as the formula says, nothing lost, lies found, no key in what it writes."""
 
+import contextlib
 import errno
 import json
 import os
@@ -15,6 +16,9 @@ from test_services_keys import leaks
 
 from helpers import CourseError, data_file
 from helpers.services import ServiceError
+from helpers.services import client as client_module
+from helpers.services.client import my_client, patiently
+from helpers.services.door import open_door
 from notebooks import stand_in
 from notebooks.stand_in import Search, quote, sentences, terms
 
@@ -337,3 +341,72 @@ def test_the_reader_quotes_and_writes_nothing():
         assert sentence in prompt
     assert quote("How many: 2\n- a\n- b\n- a\n- c", {"perspectives": "ARRAY"}) == {"perspectives": ["a", "b"]}
     assert quote("nothing", {"other": "STRING", "list": "ARRAY"}) == {"other": "", "list": []}
+
+
+# ---- a student with a key: SERVICE = "gemini", with Google's address and models' names standing at the door
+
+GEMINI = {"text": "gemini-flash-lite-latest", "picture": "gemini-nano-banana-2.1"}
+PLANTED = {GEMINI["text"]: (1000, 1000), GEMINI["picture"]: (0, 0)}  # as on the free plan
+
+
+def with_a_key(monkeypatch, door):
+    assert GEMINI == client_module.MODELS
+    door.tell(minute=0.05, limits=PLANTED, faults=[])
+    monkeypatch.setattr(client_module, "GOOGLE", door.url)
+    monkeypatch.setenv("GEMINI_API_KEY", f' "{door.key.reveal()}"\n')
+
+
+def test_page_12_with_a_key_goes_on_where_it_was_stopped(monkeypatch, tmp_path, capsys):
+    """One line changed: the folder is the topic's, the budget holds, a stopped run goes on, no file has the key."""
+    monkeypatch.chdir(tmp_path)
+    door = open_door(minute=0.05)
+    with_a_key(monkeypatch, door)
+    change = [
+        ('SERVICE = "stand-in"', 'SERVICE = "gemini"'),
+        ("door = open_door(minute=3)", ""),
+        ("minute=3 if SERVICE", "minute=0.05 if SERVICE"),
+        ("else 60)", "else 0.05)"),
+    ]
+    cells = [
+        *CELLS[:2],
+        *CELLS[2:8],
+        "lock",
+        "assistant-code",
+        "section-code",
+        "order-code",
+        "run-draw",
+        "limiter-code",
+    ]
+    cells = list(dict.fromkeys(cells))
+    names = run_cells("12", *cells, REPOSITORY="OWNER/REPOSITORY", change=change, door=door)
+    assert names["client"].text == GEMINI["text"] and names["client"].budget == 60
+    names["client"].limiter.period = 0.0
+    names["order"].update(ORDER)
+    names["client"].budget, names["TrainingPicture"] = 30, lambda *_: contextlib.nullcontext(lambda state: None)
+    again = [("door.tell(minute=3)", "None")]
+    with pytest.raises(ServiceError, match="budget"):
+        run_cells("12", "run-run", change=again, **names)
+    kept = names["Store"](tmp_path / "research" / ORDER["topic"])
+    assert len(kept.known) == 30
+    names["client"].budget = 60
+    done = run_cells("12", "run-run", "run-check", "audit-code", "audit-bare", "files-code", change=again, **names)
+    assert done["used"] == 12 and len(done["result"]["sections"]) == 4
+    packed = done["write_files"](names["order"], done["result"], done["home"])
+    assert leaks(door.key, done["home"], packed, capsys.readouterr().out) == []
+    settings = json.loads((done["home"] / "settings.json").read_text(encoding="utf-8"))
+    assert settings["model"] == GEMINI["text"] and settings["topic"] == ORDER["topic"]
+    door.close()
+
+
+def test_page_11_with_a_key_has_text_and_no_quota_for_pictures(monkeypatch, capsys):
+    door = open_door(minute=0.05)
+    with_a_key(monkeypatch, door)
+    names = {"my_client": my_client, "patiently": patiently, "ServiceError": ServiceError, "door": door}
+    done = run_cells("11", "own-door", "own-ask", change=[('SERVICE = "stand-in"', 'SERVICE = "gemini"')], **names)
+    out = capsys.readouterr().out
+    assert f"text by {GEMINI['text']}" in out and "no quota: Your plan has no quota for this model" in out
+    assert done["mine"].budget == 17 and not door.key.stands_in(out)
+    door.tell(revoke=True)
+    run_cells("11", "own-ask", **done)
+    assert "key: Your API key was reported as leaked" in capsys.readouterr().out
+    door.close()
