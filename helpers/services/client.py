@@ -146,12 +146,16 @@ class Client:
 
     def _request(self, prompt, pictures, settings, model, verb="generateContent"):
         """Path and JSON of a request, once it has been looked at, and about how many tokens its prompt has."""
-        if not isinstance(prompt, str) or not prompt.strip() or prompt != prompt.encode(errors="replace").decode():
-            raise ServiceError("request", "The prompt is empty, or no text that can be sent: write what you want.")
-        if self.key.stands_in(f"{model} {prompt} {json.dumps(settings, default=str)}"):
-            raise ServiceError(
-                "key", "Your key stands in the prompt, a setting or the model's name: take it out. Nothing was sent."
-            )
+        try:
+            words = f"{model} {json.dumps(settings)} " + prompt
+            empty = not prompt.strip() or not words.encode()
+        except (TypeError, ValueError):
+            why = "is nothing that can be sent (half a character, or no text): write text and numbers"
+            raise ServiceError("request", f"The prompt or a setting {why}.") from None
+        if empty:
+            raise ServiceError("request", "The prompt is empty: write what you want.")
+        if self.key.stands_in(words):
+            raise ServiceError("key", "Your key stands in the prompt, a setting or the model's name. It was not sent.")
         parts = [{"text": prompt}]
         for picture in pictures:
             kind = (
@@ -170,6 +174,7 @@ class Client:
         """The open answer to one request; whatever goes wrong is a ServiceError, which never holds the key."""
         kind = http.client.HTTPSConnection if self.url.scheme == "https" else http.client.HTTPConnection
         line, began, failed = kind(self.url.netloc, timeout=self.timeout), None, None
+        line.set_debuglevel(0)  # or whoever has switched it on would see the header with the key
         with self.limiter.place(tokens):
             if self.budget < 1:
                 raise ServiceError("request", "The budget of requests is used up: look for the loop, then raise it.")

@@ -159,6 +159,33 @@ def test_a_key_in_a_setting_or_the_models_name_is_not_sent(client, door):
     assert door.tell()["requests"] == before
 
 
+@pytest.mark.parametrize("bad", [object(), {1, 2}, b"x", "\ud800", float("nan")], ids=repr)
+def test_a_setting_that_cannot_be_sent_is_a_sentence(client, door, bad):
+    assert refusal(lambda: client.ask("hi", seed=bad)).kind in ("request",)
+
+
+def test_a_switched_on_debugger_of_the_wire_does_not_print_the_key(client, door, monkeypatch, capsys):
+    monkeypatch.setattr(module.http.client.HTTPConnection, "debuglevel", 1)
+    client.ask("明月")
+    assert not client.key.stands_in(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_frame_of_a_traceback_holds_the_key(client, door, fault):
+    """As `%xmode Verbose` and debuggers show them: every local value of every frame, and what it holds."""
+    client.timeout = 0.6
+    for call in (lambda: client.ask("明月"), lambda: list(client.stream("明月")), lambda: client.ask("x", draw=True)):
+        door.tell(faults=[fault], limits={})
+        try:
+            call()
+        except ServiceError as error:
+            frame = error.__traceback__
+            while frame:
+                for value in list(dict(frame.tb_frame.f_locals).values()):
+                    assert not client.key.stands_in(repr(value) + repr(getattr(value, "__dict__", "")))
+                frame = frame.tb_next
+
+
 def test_a_key_given_as_text_is_hidden():
     client = Client("http://127.0.0.1:1", "AIza-not-a-key-0123456789", "m")
     assert isinstance(client.key, Key) and "not-a-key" not in repr(vars(client))
