@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -410,3 +411,39 @@ def test_page_11_with_a_key_has_text_and_no_quota_for_pictures(monkeypatch, caps
     run_cells("11", "own-ask", **done)
     assert "key: Your API key was reported as leaked" in capsys.readouterr().out
     door.close()
+
+
+# ---- the exercises, as their hints say
+
+
+def test_exercise_1_four_by_the_formula_three_by_the_limiter(page):
+    limiter = run_cells("12", "limiter-code")["limiter_seconds"]
+    needed = page["requests_needed"]
+    assert [p for p in range(7) if page["least_seconds"](needed(p, 3), 5) <= 600][-1] == 4
+    assert [p for p in range(7) if limiter(needed(p, 3), 5) <= 600][-1] == 3
+
+
+def test_exercise_2_a_kinder_audit_lets_the_invented_numbers_through(ready, tmp_path):
+    ready["door"].tell(limits=MANY, faults=["liar"] * 100)
+    result = ready["research"](ORDER, tmp_path)
+    kinder = [
+        (
+            "        if number not in text_of:",
+            "        if any(sentence in text for text in text_of.values()):\n            continue\n        if number not in text_of:",
+        )
+    ]
+    names = run_cells("12", "audit-code", change=kinder, re=re)
+    left = {number for _, number, _ in names["audit"](result["sections"], result["found"])}
+    strict = {number for _, number, _ in ready["audit"](result["sections"], result["found"])}
+    assert 999 in strict and 999 not in left and left
+
+
+def test_exercise_3_a_character_alone_is_no_pair(ready):
+    rows = [json.loads(line) for line in data_file("course_passages.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert sum("月" in row["content"] for row in rows) == 2
+    assert ready["look_up"]("明月") and not ready["look_up"]("月") and terms("月") == ["月"]
+
+
+def test_the_sentence_that_hangs_in_the_air_is_in_the_article(ready, tmp_path):
+    result = ready["research"](ORDER, tmp_path)
+    assert any("In the notebooks about GANs both will come back." in text for _, text in result["sections"])
