@@ -111,16 +111,13 @@ class Client:
     def models(self) -> list[str]:
         """The names of the service's models."""
         with self._open("/v1beta/models") as answer:
-            return [
-                self._safe(model["name"]).removeprefix("models/")
-                for model in load(answer.read(LARGEST)).get("models", [])
-            ]
+            listed = load(answer.read(LARGEST)).get("models", [])
+            return [self._safe(model["name"]).removeprefix("models/") for model in listed]
 
     def ask(self, prompt: str, *pictures: bytes, draw: bool = False, model: str = "", **settings) -> Answer:
         """Ask for text, or with `draw` for a picture; settings are the API's own: temperature, maxOutputTokens, seed."""
-        with self._open(
-            *self._request(prompt, pictures, settings, model or (self.picture if draw else self.text)), draw
-        ) as answer:
+        model = model or (self.picture if draw else self.text)
+        with self._open(*self._request(prompt, pictures, settings, model), draw) as answer:
             found = read(load(answer.read(3 * LARGEST)), draw)
             self._safe(f"{found.text} {found.model} {found.finish}")
             return found
@@ -158,9 +155,8 @@ class Client:
             raise ServiceError("key", "Your key stands in the prompt, a setting or the model's name. It was not sent.")
         parts = [{"text": prompt}]
         for picture in pictures:
-            kind = (
-                "png" if picture.startswith(b"\x89PNG\r\n") else "jpeg" if picture.startswith(b"\xff\xd8\xff") else ""
-            )
+            starts = {"png": b"\x89PNG\r\n", "jpeg": b"\xff\xd8\xff"}
+            kind = next((name for name, start in starts.items() if picture.startswith(start)), None)
             if not kind or len(picture) > LARGEST * 0.7:
                 why = f"has {len(picture) / 2**20:.0f} MB, and 14 are the most" if kind else "is neither PNG nor JPEG"
                 raise ServiceError("request", f"This picture {why}: choose another.")

@@ -19,7 +19,7 @@ from helpers import CourseError, data_file
 from helpers.services import ServiceError
 from helpers.services import client as client_module
 from helpers.services.client import my_client, patiently
-from helpers.services.door import open_door
+from helpers.services.door import Door
 from notebooks import stand_in
 from notebooks.stand_in import Search, quote, sentences, terms
 
@@ -175,7 +175,17 @@ def test_the_lock_of_a_kernel_that_was_killed_is_gone(ready, tmp_path):
     other.stdout.close()
     assert ready["research"](ORDER, folder, 1, 1)["sections"]
     with pytest.raises(CourseError, match="cannot be used now"):
-        ready["research"](ORDER, tmp_path / "not" / "there", 1, 1)
+        ready["research"](ORDER, folder / "calls.jsonl" / "there", 1, 1)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_full_disk_at_the_end_is_a_sentence(number):
+    def full(order, result, folder):
+        raise OSError(number, os.strerror(number))
+
+    names = {"write_files": full, "order": {}, "result": {}, "home": None, "CourseError": CourseError}
+    with pytest.raises(CourseError, match=os.strerror(number)):
+        run_cells("12", "files-run", **names)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
@@ -360,7 +370,7 @@ def with_a_key(monkeypatch, door):
 def test_page_12_with_a_key_goes_on_where_it_was_stopped(monkeypatch, tmp_path, capsys):
     """One line changed: the folder is the topic's, the budget holds, a stopped run goes on, no file has the key."""
     monkeypatch.chdir(tmp_path)
-    door = open_door(minute=0.05)
+    door = Door(0.05)  # beside the one of the other tests
     with_a_key(monkeypatch, door)
     change = [
         ('SERVICE = "stand-in"', 'SERVICE = "gemini"'),
@@ -400,7 +410,7 @@ def test_page_12_with_a_key_goes_on_where_it_was_stopped(monkeypatch, tmp_path, 
 
 
 def test_page_11_with_a_key_has_text_and_no_quota_for_pictures(monkeypatch, capsys):
-    door = open_door(minute=0.05)
+    door = Door(0.05)  # beside the one of the other tests
     with_a_key(monkeypatch, door)
     names = {"my_client": my_client, "patiently": patiently, "ServiceError": ServiceError, "door": door}
     done = run_cells("11", "own-door", "own-ask", change=[('SERVICE = "stand-in"', 'SERVICE = "gemini"')], **names)
