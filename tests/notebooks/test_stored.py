@@ -5,9 +5,11 @@ import os
 import re
 from pathlib import Path
 
+import fold
 import pytest
 from common import ROOT, ZH, masters, read_notebook, repository, source
 
+ANSWERS = {"softmax"}  # folded because the reader is to try first
 EVERY = [*masters(), *(ZH / path.name for path in masters())]
 every_notebook = pytest.mark.parametrize("path", EVERY, ids=lambda path: f"{path.parent.name}/{path.stem}")
 UNWANTED = {
@@ -59,9 +61,24 @@ def test_form(path):
     assert len({c["id"] for c in cells}) == len(cells)
     for cell in cells:
         if cell["cell_type"] == "code":
-            assert len(source(cell).splitlines()) <= 20, f"{cell['id']} is longer than one idea"
+            lines = [line for line in source(cell).splitlines() if not line.startswith("# @title")]
+            assert len(lines) <= 20, f"{cell['id']} is longer than one idea"
         else:
             assert re.fullmatch(r"[a-z0-9-]+", cell["id"])
+
+
+@pytest.mark.parametrize("path", masters(), ids=lambda path: path.stem)
+def test_what_only_sets_up_draws_or_marks_is_folded_and_the_subject_is_open(path):
+    notebook = read_notebook(path)
+    folded = [cell for cell in notebook["cells"] if "cellView" in cell["metadata"]]
+    for cell in folded:
+        assert cell["metadata"].items() >= fold.FOLDED.items(), f"{cell['id']} is folded in one place only"
+        assert re.match(r"# @title \S.{5,}\n", source(cell)), f"{cell['id']} does not say what it does"
+    names = {cell["id"] for cell in folded}
+    assert {cell["id"] for cell, _ in fold.to_fold(notebook, path.name[:2])} <= names, "python3 tests/tools/fold.py"
+    for cell in folded:
+        hidden = fold.defined(source(cell)) & fold.spoken_of(notebook["cells"])
+        assert cell["id"] in ANSWERS or not hidden, f"{cell['id']} hides {hidden}, of which the text speaks"
 
 
 @every_notebook
