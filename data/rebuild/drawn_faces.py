@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from helpers import data_file, face_judge, face_labels, load_weights
+from helpers import check, data_file, face_judge, face_labels, load_weights
 from helpers.data import DATA
 
 DRAWN, KEPT = 40_000, 48
@@ -22,7 +22,7 @@ def generator():
     """Notebook 08's generator, from its own cells, with the shipped weights."""
     path = next((DATA.parent / "notebooks").glob("08_*.ipynb"))
     cells = {cell["id"]: "".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]}
-    names = {"torch": torch, "nn": nn, "F": F}
+    names = {"torch": torch, "nn": nn, "F": F, "check": check}
     for name in CELLS:
         exec(compile(cells[name], f"08:{name}", "exec"), names)
     stored = json.loads(data_file("results/08_faces.json").read_text(encoding="utf-8"))
