@@ -27,7 +27,8 @@ def pack(folder, target):
     small = np.concatenate([shrink(part) for part in np.array_split(drawn, 1 + len(drawn) // 100)])
     lines = np.concatenate([sketch(part) for part in np.array_split(plain, 1 + len(plain) // 100)])
     levels = np.round(small * 31 / 255).astype(np.uint8)
-    np.savez_compressed(target, images=levels, sketches=np.packbits(lines, axis=-1))
+    # Rows first: rows of different heads are often equal, and side by side they take half the room.
+    np.savez_compressed(target, images=levels.swapaxes(0, 1), sketches=np.packbits(lines, axis=-1))
 
 
 def shrink(pictures):

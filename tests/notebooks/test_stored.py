@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import fold
@@ -129,3 +130,11 @@ def test_bold_chinese_is_bold():
             assert not (bold[-1] in "，。：；！？）」』" and after.strip() and after not in "，。：；！？）」』（"), (
                 f"{path.name}: **{bold}**{after}"
             )
+
+
+def test_the_repository_stays_small():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("this copy of the course is no git checkout")
+    sizes = [(ROOT / name).stat().st_size for name in listed.stdout.split("\0") if (ROOT / name).is_file()]
+    assert sum(sizes) < 40e6, f"{sum(sizes) / 1e6:.1f} MB"
