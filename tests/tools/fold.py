@@ -25,7 +25,8 @@ def defined(code):
     for node in ast.parse(plain).body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             names.add(node.name)
-        names |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        for target in getattr(node, "targets", []):
+            names |= {part.id for part in ast.walk(target) if isinstance(part, ast.Name)}
     return names
 
 
