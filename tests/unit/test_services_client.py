@@ -159,7 +159,9 @@ def test_a_key_in_a_setting_or_the_models_name_is_not_sent(client, door):
     assert door.tell()["requests"] == before
 
 
-@pytest.mark.parametrize("bad", [object(), {1, 2}, b"x", "\ud800", float("nan")], ids=repr)
+@pytest.mark.parametrize(
+    "bad", [object(), {1, 2}, b"x", "\ud800", float("nan")], ids=["object", "set", "bytes", "half a character", "nan"]
+)
 def test_a_setting_that_cannot_be_sent_is_a_sentence(client, door, bad):
     assert refusal(lambda: client.ask("hi", seed=bad)).kind in ("request",)
 
