@@ -30,6 +30,7 @@ ENTRIES = {
     "Why do you want to know?": ("my drawings all look the same", " "),
     "What is it for?": ("a page for my classmates", " "),
     "Ask for:": ("春風", " "),
+    "Draw this person": ("戴眼鏡，長髮", None),
     "Your figurine:": ("with glasses, in green, named 「小華」", " "),
 }
 LABS = ["lab4-widgets8", "lab3-colab"]
