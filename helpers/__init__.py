@@ -30,8 +30,17 @@ from .rulers import (
 )
 
 # Data, tables, weights
-from .data import data_file, face_sheet, find_glyphs, load_faces, load_glyphs, load_pictures
-from .poems import examples_of, lines_of, load_poems
+from .data import (
+    data_file,
+    examples_of,
+    face_sheet,
+    find_glyphs,
+    lines_of,
+    load_faces,
+    load_glyphs,
+    load_pictures,
+    load_poems,
+)
 from .stored import full_budget, load_results, load_weights, save_results, save_weights
 
 __all__ = [name for name, value in globals().items() if name[0] != "_" and not isinstance(value, _Module)]

@@ -10,8 +10,7 @@ from decimal import Decimal
 import ipywidgets as widgets
 from traitlets import TraitError
 
-from .page import CourseError
-from .words import language, translated
+from .page import CourseError, language, translated
 
 WIDE = {"description_width": "initial"}
 

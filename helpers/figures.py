@@ -23,8 +23,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from .page import CourseError, locked
-from .words import translated
+from .page import CourseError, locked, translated
 
 WORDS = '<div role="{role}" aria-live="polite" style="line-height:1.5;white-space:pre-wrap;{style}">{text}</div>'
 LAST = "A picture that moved while this cell was training; this is its last state."

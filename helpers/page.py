@@ -1,18 +1,25 @@
-"""What a page says to its reader: the one-sentence error, the ticked claim, quizzes, typed numbers; and the lock."""
+"""What a page says to its reader: the one-sentence error, the ticked claim, quizzes, typed numbers; and the lock.
+
+Code is the same in both editions to the byte and says everything in English. In the Chinese edition it is looked up in
+notebooks/zh-TW/words.tsv: the English words, a tab, the Chinese ones; `{}` stands for what differs from time to time.
+The Chinese takes it back in the same order, or by number, `{1}`. What has no line there stays English.
+"""
 
 import functools
 import math
+import os
 import re
+import sys
 import threading
 import unicodedata
 from collections.abc import Callable
-
-from .words import translated
+from pathlib import Path
 
 # NFKC folds full-width digits, signs, commas and blanks to ASCII; these it leaves alone.
 SIGNS = str.maketrans({"、": ",", "。": ".", "−": "-", "–": "-", "‐": "-"})
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.IGNORECASE)
 LARGEST = 1e6
+TABLE = Path(__file__).resolve().parent.parent / "notebooks" / "zh-TW" / "words.tsv"
 # Today's JupyterLab (4.4 with ipykernel 7) runs a widget's callback in a thread of its own, beside a running cell.
 LOCK = threading.RLock()  # whoever holds it may call other functions that need it
 
@@ -143,3 +150,52 @@ def parse_numbers(text: str, least: int = 1, most: int = 20) -> list[float]:
     if not least <= len(pieces) <= most:
         raise CourseError(f"You typed {len(pieces)} numbers: type {count} with commas between, such as 2, 1, -0.5.")
     return [float(piece) for piece in pieces]
+
+
+@functools.lru_cache
+def language() -> str:
+    """ "zh-TW" where the notebook that runs is one of the Chinese edition, else "en"; COURSE_LANGUAGE decides first."""
+    if chosen := os.environ.get("COURSE_LANGUAGE"):
+        return chosen
+    place = Path(os.environ.get("JPY_SESSION_NAME", "")).parts + Path.cwd().parts[-1:]  # JupyterLab tells the path
+    return "zh-TW" if "zh-TW" in place or _on_colab_in_chinese() else "en"
+
+
+def _on_colab_in_chinese() -> bool:
+    """Whether Colab shows the Chinese edition, which links to the English one; Colab's kernel knows no path."""
+    if "google.colab" not in sys.modules:
+        return False
+    try:
+        from google.colab import _message
+
+        notebook = _message.blocking_request("get_ipynb", request="", timeout_sec=5)["ipynb"]
+        return "[English](../" in "".join(notebook["cells"][0]["source"])
+    except Exception:  # another Colab than we know: then it is English
+        return False
+
+
+@functools.lru_cache
+def _table() -> tuple[dict[str, str], list[tuple[re.Pattern, str]]]:
+    """The lines of the table: those without `{}`, and those with it as patterns."""
+    try:
+        lines = TABLE.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}, []
+    pairs = [line.split("\t") for line in lines if "\t" in line]
+    plain = {english: chinese for english, chinese in pairs if "{}" not in english}
+    patterns = [(re.compile("(.*?)".join(map(re.escape, english.split("{}"))), re.DOTALL), chinese)
+                for english, chinese in pairs if "{}" in english]  # fmt: skip
+    return plain, patterns
+
+
+def translated(text: str) -> str:
+    """The words in the notebook's language."""
+    if language() != "zh-TW" or not isinstance(text, str):
+        return text
+    plain, patterns = _table()
+    if text in plain:
+        return plain[text]
+    for pattern, chinese in patterns:
+        if found := pattern.fullmatch(text):
+            return chinese.format(*map(translated, found.groups()))
+    return "\n".join(map(translated, text.split("\n"))) if "\n" in text else text

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from helpers import CourseError, examples_of, lines_of, load_poems
-from helpers.poems import Poems, apart
+from helpers.data import Poems, apart
 
 
 @pytest.fixture(scope="module")

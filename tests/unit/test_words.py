@@ -8,7 +8,7 @@ from common import NOTEBOOKS, read_notebook
 from notebook_code import run_cells
 from test_quizzes import PAGES
 
-from helpers import choice, live, mark_quiz, slider, textbox, words
+from helpers import choice, live, mark_quiz, page, slider, textbox
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def chinese(monkeypatch, tmp_path):
         "so it is\t就是這樣",
     ]
     table.write_text("\n".join(lines), encoding="utf-8")
-    monkeypatch.setattr(words, "TABLE", table)
+    monkeypatch.setattr(page, "TABLE", table)
     monkeypatch.setenv("COURSE_LANGUAGE", "zh-TW")
     clear()
     yield
@@ -31,14 +31,14 @@ def chinese(monkeypatch, tmp_path):
 
 
 def clear():
-    words.language.cache_clear()
-    words._table.cache_clear()
+    page.language.cache_clear()
+    page._table.cache_clear()
 
 
 def test_words_are_looked_up_with_what_differs(chinese):
-    assert words.translated("rises") == "上升" and words.translated("hello 3 and rises") == "上升 和 3 你好"
-    assert words.translated("rises\nunknown") == "上升\nunknown" and words.translated("✗ rises") == "✗ 上升"
-    assert words.translated(3) == 3 and words.translated("") == ""
+    assert page.translated("rises") == "上升" and page.translated("hello 3 and rises") == "上升 和 3 你好"
+    assert page.translated("rises\nunknown") == "上升\nunknown" and page.translated("✗ rises") == "✗ 上升"
+    assert page.translated(3) == 3 and page.translated("") == ""
 
 
 def test_a_menu_shows_chinese_and_answers_in_the_codes_words(chinese):
@@ -55,7 +55,7 @@ def test_a_menu_shows_chinese_and_answers_in_the_codes_words(chinese):
 
 def test_english_is_left_as_it_is():
     clear()
-    assert words.language() == "en" and words.translated("rises") == "rises"
+    assert page.language() == "en" and page.translated("rises") == "rises"
     assert choice("a", ["b"]).options == ("b",)
 
 
@@ -65,7 +65,7 @@ def test_the_notebooks_place_decides(monkeypatch, tmp_path, session, place):
     monkeypatch.chdir(tmp_path / place)
     monkeypatch.setenv("JPY_SESSION_NAME", session)
     clear()
-    assert words.language() == "zh-TW"
+    assert page.language() == "zh-TW"
     clear()
 
 
@@ -81,12 +81,12 @@ def test_on_colab_the_notebook_itself_is_asked(monkeypatch, link, wanted):
     monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
     monkeypatch.setitem(sys.modules, "google.colab", colab)
     clear()
-    assert words.language() == wanted
+    assert page.language() == wanted
     clear()
 
 
 def lines_of_the_table():
-    return [line.split("\t") for line in words.TABLE.read_text(encoding="utf-8").splitlines()]
+    return [line.split("\t") for line in page.TABLE.read_text(encoding="utf-8").splitlines()]
 
 
 def test_the_table_is_in_order():
